@@ -1,0 +1,96 @@
+"""Entry script of every pool: loads the release that this process was started in, or says loudly why it cannot.
+
+mod_wsgi runs it in each daemon process; ``python entry.wsgi``, as the app's user in a release's ``app`` directory,
+is the same load as a check (``flask-apachectl prepare`` does that before a pool is started).
+"""
+
+import importlib
+import json
+import os
+import re
+import sys
+
+HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is followed once, here
+RELEASE_DIR = os.path.dirname(HOME)
+
+
+def pin_paths():
+    """Replace the slot's link by the release's own paths, so that a later import cannot reach another release."""
+    virtualenv = os.path.realpath(os.path.join(RELEASE_DIR, "venv"))
+    if os.path.realpath(sys.prefix) != virtualenv:
+        raise RuntimeError(f"this process runs in {sys.prefix} instead of the release's {virtualenv}")
+    sys.prefix = sys.exec_prefix = virtualenv
+    sys.path[:] = [HOME, *(os.path.realpath(path) for path in sys.path if path and os.path.realpath(path) != HOME)]
+
+
+def check_interpreter(release):
+    """Refuse another minor version of Python than the virtual environment was built with."""
+    running = "{}.{}".format(*sys.version_info)
+    if running != release["python"]:
+        raise RuntimeError(f"mod_wsgi runs Python {running}, the virtual environment is of Python {release['python']}")
+
+
+def set_environment(release):
+    """Give the app its declared environment, and the facts of this pool under FLASK_APACHE_*."""
+    with open(os.path.join(RELEASE_DIR, "env"), encoding="utf-8") as file:
+        os.environ.update(json.load(file))
+    os.environ.update(
+        FLASK_APACHE_APP=release["app"],
+        FLASK_APACHE_RELEASE=release["id"],
+        FLASK_APACHE_DATA=release["data"],
+        FLASK_APACHE_POOL=getattr(sys.modules.get("mod_wsgi"), "process_group", ""),
+    )
+    os.environ.setdefault("VIRTUAL_ENV", sys.prefix)
+
+
+def load(target):
+    """Import ``module:attribute`` or call ``module:factory(literals)``."""
+    module, _, expression = target.partition(":")
+    name, arguments = re.fullmatch(r"([\w.]+)(\(.*\))?", expression).groups()
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    if arguments:
+        # The role's own declaration, checked there: a call with literal arguments.
+        found = eval("_factory" + arguments, {"__builtins__": {}}, {"_factory": found})  # noqa: S307
+    if not callable(found):
+        raise TypeError(f"{target} is {found!r}, which is not a WSGI callable")
+    return found
+
+
+def nothing_deployed(_environ, start_response):
+    """Answer for a pool without a release."""
+    start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
+    return [b"No release is live in this pool.\n"]
+
+
+def for_probes(app, release):
+    """Let the app's answers to flask-apachectl's own probes name the release and the process."""
+
+    def application(environ, start_response):
+        if not environ.pop("FLASK_APACHE_PROBE", None):
+            return app(environ, start_response)
+
+        def start_probed(status, headers, *rest):
+            own = [("X-Flask-Apache-Release", release["id"]), ("X-Flask-Apache-Pid", str(os.getpid()))]
+            return start_response(status, [*headers, *own], *rest)
+
+        return app(environ, start_probed)
+
+    return application
+
+
+def build():
+    """Return the WSGI application of the release in the current directory."""
+    try:
+        with open(os.path.join(RELEASE_DIR, "release.json"), encoding="utf-8") as file:
+            release = json.load(file)
+    except FileNotFoundError:
+        return nothing_deployed
+    check_interpreter(release)
+    pin_paths()
+    set_environment(release)
+    return for_probes(load(release["wsgi"]), release)
+
+
+application = build()

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Describe the host, for the role's checks. Reads only; needs nothing but Python 3.9 and its standard library.
+
+The role pipes this program to the host's Python before anything is installed there. The one argument is a JSON
+object: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names). Prints one JSON object; ``main`` lists
+its keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CONF = Path("/etc/flask-apache")
+APACHE = Path("/etc/apache2")
+APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
+
+
+def run(*command: str) -> str:
+    """Return a command's output, or nothing when it fails or does not exist."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def read(path: Path) -> str:
+    """Return a file's text, or nothing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def distribution() -> tuple[str, str]:
+    """Return the distribution's name and version as Ansible names them, such as ``Debian`` and ``12``."""
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)', read(Path("/etc/os-release")), re.M))
+    return found.get("ID", "unknown").capitalize(), found.get("VERSION_ID", "")
+
+
+def packages(names: list[str]) -> dict[str, str]:
+    """Return the installed ones of the named Debian packages with their upstream versions."""
+    lines = run("dpkg-query", "-W", "-f", r"${binary:Package} ${db:Status-Abbrev} ${Version}\n").splitlines()
+    installed = {}
+    for line in lines:
+        name, state, version = line.split()[:3]
+        if state == "ii":
+            installed[name.partition(":")[0]] = re.sub(r"^\d+:|[-+~].*", "", version)
+    return {name: installed[name] for name in names if name in installed}
+
+
+def listeners() -> dict[str, str]:
+    """Return the program that listens on each TCP port, such as ``{"80": "nginx (pid 12)"}``."""
+    ports = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in read(Path(table)).splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING:
+                ports[f"socket:[{fields[9]}]"] = str(int(fields[1].rpartition(":")[2], 16))
+    programs = dict.fromkeys(ports.values(), "another program")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            sockets = {os.readlink(entry.path) for entry in os.scandir(process / "fd")}
+        except OSError:
+            continue
+        for socket in sockets & ports.keys():
+            programs[ports[socket]] = f"{read(process / 'comm').strip()} (pid {process.name})"
+    return programs
+
+
+def user(name: str) -> dict[str, Any] | None:
+    """Return what is known of a Unix user."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell}
+
+
+def interpreter(path: str) -> str | None:
+    """Return the minor version of a Python interpreter, such as ``3.11``, or None when it does not run."""
+    return run(path, "-c", "import sys; print('{}.{}'.format(*sys.version_info))") or None
+
+
+def apps() -> list[dict[str, Any]]:
+    """Return the declarations of the apps on this host."""
+    found = []
+    for path in sorted(CONF.glob("*/app.json")):
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def is_stock(site: Path) -> bool:
+    """Tell whether a site is Debian's own default site, unmodified and with nothing but its own page."""
+    digest = hashlib.md5(read(site).encode(), usedforsecurity=False).hexdigest()
+    page = Path("/var/www/html")
+    return (
+        site.name == "000-default.conf"
+        and digest in run("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
+        and {path.name for path in page.glob("*")} <= {"index.html"}
+        and (not (page / "index.html").exists() or "Debian" in read(page / "index.html") or "Ubuntu" in read(page / "index.html"))
+    )
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the enabled Apache configuration that is not the role's says."""
+    sites, ports, embedded = [], [], []
+    for path in sorted(
+        [APACHE / "apache2.conf", APACHE / "ports.conf", *APACHE.glob("conf-enabled/*"), *APACHE.glob("sites-enabled/*")]
+    ):
+        if "flask-apache" in path.name:
+            continue
+        text = re.sub(r"(?m)^\s*#.*", "", read(path))
+        ports += re.findall(r"(?mi)^\s*Listen\s+(?:\S*:)?(\d+)\b", text)
+        if re.search(r"(?mi)^\s*WSGI(ScriptAlias|HandlerScript)", text):
+            embedded.append(str(path))
+        for port, block in re.findall(r"(?msi)^\s*<VirtualHost\s+\S*?:?(\d+)\s*>(.*?)</VirtualHost>", text):
+            hosts = " ".join(re.findall(r"(?mi)^\s*Server(?:Name|Alias)\s+(.*)", block)).lower().split()
+            sites.append({"file": str(path), "port": int(port), "hosts": hosts, "stock": is_stock(path)})
+    if not APACHE.is_dir():
+        ports = ["80"]  # as Debian's package will have it
+    return {"sites": sites, "ports": sorted({int(port) for port in ports}), "wsgi": embedded}
+
+
+def main() -> None:
+    """Print the description."""
+    wanted = json.loads(sys.argv[1])
+    app = wanted["app"] if APP_NAME.fullmatch(str(wanted["app"])) else "-"
+    name, version = distribution()
+    found = packages(wanted["packages"])
+    pid = read(Path("/run/apache2/apache2.pid")).strip()
+    description = {
+        "root": os.geteuid() == 0,
+        "distribution": name,
+        "distribution_version": version,
+        "systemd": Path("/run/systemd/system").is_dir(),
+        "apache_installed": shutil.which("apache2", path="/usr/sbin") is not None,
+        "apache_running": bool(pid) and read(Path("/proc", pid, "comm")).strip() == "apache2",
+        "packages_missing": [package for package in wanted["packages"] if package not in found],
+        "mod_wsgi_package": found.get("libapache2-mod-wsgi-py3"),
+        "python": interpreter(str(wanted["python"])),
+        "distribution_python": interpreter("/usr/bin/python3"),
+        "listeners": listeners(),
+        "user": user(str(wanted["user"])),
+        "apps": apps(),
+        "configuration": configuration(),
+        "vhost_files": sorted(map(str, CONF.glob("vhosts/*/*.conf"))),
+        "sources": sorted({path.name.partition("-")[0] for path in Path("/srv/flask-apache", app).glob("releases/*")}),
+    }
+    print(json.dumps(description))
+
+
+if __name__ == "__main__":
+    main()

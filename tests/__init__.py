@@ -1,0 +1,1 @@
+"""Tests of the role and of what surrounds it."""

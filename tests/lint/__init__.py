@@ -1,0 +1,1 @@
+"""What tools say about the files."""

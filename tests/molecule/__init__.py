@@ -1,0 +1,1 @@
+"""Molecule's scenarios, run by pytest."""

@@ -1,0 +1,1 @@
+"""What the tests stand on: the virtual environment, Docker's engine, images, hosts, playbook runs."""

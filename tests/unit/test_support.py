@@ -1,0 +1,91 @@
+"""What the other tests stand on must itself be right."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import images, main, playbooks
+from tests.support.commands import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["unit", "lint"], ["tests/unit", "tests/lint"]),
+        (["unit", "-x", "lint"], ["tests/unit", "-x", "lint"]),
+        (["unit", "--", "lint"], ["tests/unit", "lint"]),
+        (["molecule", "default"], ["tests/molecule", "--scenario=default"]),
+        (["tests/unit/test_support.py::test_x"], ["tests/unit/test_support.py::test_x"]),
+    ],
+)
+def test_words_become_pytests_arguments(words: list[str], expected: list[str]) -> None:
+    assert main.pytest_arguments(words) == expected
+
+
+def test_a_scenario_without_molecule_before_it_is_refused() -> None:
+    with pytest.raises(SetupError, match="no suite, scenario or path: default"):
+        main.pytest_arguments(["default"])
+
+
+def test_a_recap_is_read() -> None:
+    stdout = """\
+TASK [flask_apache : source | Stage the source] ***********************
+changed: [one]
+fatal: [two]: FAILED! => {"changed": false}
+RUNNING HANDLER [flask_apache : Reload Apache] ************************
+changed: [one] => (item=x)
+
+PLAY RECAP ************************************************************
+one                        : ok=5    changed=2    unreachable=0    failed=0    skipped=1    rescued=0    ignored=0
+two                        : ok=3    changed=0    unreachable=0    failed=1    skipped=0    rescued=0    ignored=0
+"""
+    play = playbooks.read(subprocess.CompletedProcess([], 2, stdout, ""))
+    assert play.recap["one"] == playbooks.Recap(ok=5, changed=2, skipped=1)
+    assert play.recap["two"] == playbooks.Recap(ok=3, failed=1)
+    assert play.changed == 2
+    assert play.changed_tasks == ["flask_apache : source | Stage the source", "flask_apache : Reload Apache"]
+    assert play.failed_tasks == ["flask_apache : source | Stage the source"]
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that puts a shell script in docker's place."""
+    monkeypatch.setattr(images, "PULL_ANSWER_SECONDS", 0.3)
+    # Set and taken away again: what the tested code learns about registries ends with the test.
+    monkeypatch.setenv(images.NO_REGISTRY_VARIABLE, "")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+
+    def write(script: str) -> None:
+        program = tmp_path / "docker"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    return write
+
+
+def test_a_slow_download_is_no_silent_registry(docker: Callable[[str], None]) -> None:
+    docker("echo 12: Pulling from library/debian; sleep 1; echo done")
+    assert images.pull("debian:12") is None
+
+
+def test_a_silent_registry_is_asked_once(docker: Callable[[str], None]) -> None:
+    docker("exec sleep 60")
+    assert images.pull("debian:12") == "the registry does not answer"
+    docker("exit 0")
+    assert images.pull("debian:12") == "the registry does not answer"
+
+
+def test_an_image_that_a_registry_lacks_says_nothing_about_the_next(docker: Callable[[str], None]) -> None:
+    docker(
+        "echo 'Error response from daemon: manifest for ubuntu:26.04 not found: manifest unknown' >&2; exit 1"
+    )
+    assert images.pull("ubuntu:26.04") == "manifest unknown"
+    docker("exit 0")
+    assert images.pull("ubuntu:24.04") is None
