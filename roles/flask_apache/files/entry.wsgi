@@ -9,6 +9,7 @@ import json
 import os
 import re
 import sys
+import traceback
 
 HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is followed once, here
 RELEASE_DIR = os.path.dirname(HOME)
@@ -93,4 +94,19 @@ def build():
     return for_probes(load(release["wsgi"]), release)
 
 
-application = build()
+def explain(error):
+    """Print an error as the app's author wants it: without the frames of the import machinery and of this file."""
+    own = (__file__, importlib.__file__)
+    trace = traceback.TracebackException.from_exception(error)
+    frames = [frame for frame in trace.stack if frame.filename not in own and "<frozen" not in frame.filename]
+    print("".join([*traceback.format_list(frames), *trace.format_exception_only()]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except Exception as error:
+        explain(error)
+        sys.exit(1)
+else:
+    application = build()
