@@ -56,9 +56,7 @@ def run(
         timeout=timeout,
     )
     if check and done.returncode != 0:
-        raise SetupError(
-            f"`{' '.join(str(part) for part in argv)}` ended with {done.returncode}:\n{tail(done)}"
-        )
+        raise SetupError(f"`{' '.join(str(part) for part in argv)}` ended with {done.returncode}:\n{tail(done)}")
     return done
 
 
@@ -88,9 +86,7 @@ def apt_install(*packages: str) -> None:
         raise SetupError(f"needed on this machine: {wanted} (it has no apt-get, so install that by hand)")
     become = [] if is_root() else ["sudo", "-n"]
     if not is_root() and run(["sudo", "-n", "true"], check=False).returncode != 0:
-        raise SetupError(
-            f"needed on this machine: apt-get install {wanted} (this user is not root and may not sudo)"
-        )
+        raise SetupError(f"needed on this machine: apt-get install {wanted} (this user is not root and may not sudo)")
     say(f"apt-get install {wanted}")
     env = [*become, "env", "DEBIAN_FRONTEND=noninteractive"]
     install = [*env, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]

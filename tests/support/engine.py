@@ -102,9 +102,7 @@ def _wait_until_it_answers(daemon: subprocess.Popen[bytes] | None) -> None:
     end = time.monotonic() + START_SECONDS
     while not answers():
         if daemon is None and time.monotonic() > end:
-            raise SetupError(
-                "Docker's engine was started by systemd and does not answer: see `journalctl -u docker`"
-            )
+            raise SetupError("Docker's engine was started by systemd and does not answer: see `journalctl -u docker`")
         if daemon is not None and (daemon.poll() is not None or time.monotonic() > end):
             last = " / ".join(_log_file().read_text(errors="replace").strip().splitlines()[-3:])
             raise SetupError(f"dockerd does not come up: {last} (log: {_log_file()})")

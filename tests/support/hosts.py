@@ -133,9 +133,7 @@ class Host:
         )
         out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         if check and done.returncode != 0:
-            raise AssertionError(
-                f"{self.name}: {shlex.join(argv)!r} ended with {done.returncode}\n{out}{err}"
-            )
+            raise AssertionError(f"{self.name}: {shlex.join(argv)!r} ended with {done.returncode}\n{out}{err}")
         return subprocess.CompletedProcess(argv, done.returncode, out, err)
 
     def http(
@@ -216,10 +214,7 @@ class Host:
     def exists(self, path: str) -> bool:
         """Say whether there is anything at a path, be it a dangling link."""
         return (
-            self.run(
-                ["python3", "-c", f"import os; exit(not os.path.lexists({path!r}))"], check=False
-            ).returncode
-            == 0
+            self.run(["python3", "-c", f"import os; exit(not os.path.lexists({path!r}))"], check=False).returncode == 0
         )
 
     def snapshot(self, paths: Sequence[str]) -> dict[str, FileState]:
@@ -237,7 +232,7 @@ class Host:
         """Return what a person would look at after a failure: the journal's end, and Apache's."""
         return self.run(
             "journalctl --no-pager --lines=40 2>&1; tail -n 40 /var/log/apache2/error.log 2>&1; "
-            "tail -n 40 /var/log/flask-apache/*/error*.log 2>&1",
+            "tail -n 40 /var/log/flask-apache/*/*error* 2>&1",
             check=False,
         ).stdout
 

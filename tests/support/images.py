@@ -154,9 +154,7 @@ def _base(distribution: Distribution) -> str:
     if distribution.is_debian:
         say(f"{distribution.official} cannot be pulled ({reason}): bootstrapping {distribution.codename}")
         return _bootstrap(distribution)
-    raise ImageUnavailableError(
-        f"image {distribution.official} can neither be pulled nor is it present ({reason})"
-    )
+    raise ImageUnavailableError(f"image {distribution.official} can neither be pulled nor is it present ({reason})")
 
 
 def pull(official: str) -> str | None:
@@ -169,19 +167,19 @@ def pull(official: str) -> str | None:
         return known
     say(f"docker pull {official}")
     with tempfile.TemporaryFile("w+") as output:
-        pull = subprocess.Popen(
+        program = subprocess.Popen(
             ["docker", "pull", official], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output
         )
         # The first line comes once the registry has answered; what follows is the download.
-        unanswered = threading.Timer(PULL_ANSWER_SECONDS, pull.kill)
-        unfinished = threading.Timer(PULL_SECONDS, pull.kill)
+        unanswered = threading.Timer(PULL_ANSWER_SECONDS, program.kill)
+        unfinished = threading.Timer(PULL_SECONDS, program.kill)
         unanswered.start()
         unfinished.start()
         answered = False
-        for _line in pull.stdout or ():
+        for _line in program.stdout or ():
             answered = True
             unanswered.cancel()
-        status = pull.wait()
+        status = program.wait()
         unanswered.cancel()
         unfinished.cancel()
         if status == 0:

@@ -4,18 +4,25 @@ mod_wsgi runs it in each daemon process; ``python entry.wsgi``, as the app's use
 is the same load as a check (``flask-apachectl prepare`` does that before a pool is started).
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import os
-import re
 import sys
 import traceback
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is followed once, here
 RELEASE_DIR = os.path.dirname(HOME)
 
 
-def pin_paths():
+def pin_paths() -> None:
     """Replace the slot's link by the release's own paths, so that a later import cannot reach another release."""
     virtualenv = os.path.realpath(os.path.join(RELEASE_DIR, "venv"))
     if os.path.realpath(sys.prefix) != virtualenv:
@@ -24,14 +31,14 @@ def pin_paths():
     sys.path[:] = [HOME, *(os.path.realpath(path) for path in sys.path if path and os.path.realpath(path) != HOME)]
 
 
-def check_interpreter(release):
+def check_interpreter(release: dict[str, Any]) -> None:
     """Refuse another minor version of Python than the virtual environment was built with."""
     running = "{}.{}".format(*sys.version_info)
     if running != release["python"]:
         raise RuntimeError(f"mod_wsgi runs Python {running}, the virtual environment is of Python {release['python']}")
 
 
-def set_environment(release):
+def set_environment(release: dict[str, Any]) -> None:
     """Give the app its declared environment, and the facts of this pool under FLASK_APACHE_*."""
     with open(os.path.join(RELEASE_DIR, "env"), encoding="utf-8") as file:
         os.environ.update(json.load(file))
@@ -44,35 +51,40 @@ def set_environment(release):
     os.environ.setdefault("VIRTUAL_ENV", sys.prefix)
 
 
-def load(target):
+def load(target: str) -> WSGIApplication:
     """Import ``module:attribute`` or call ``module:factory(literals)``."""
     module, _, expression = target.partition(":")
-    name, arguments = re.fullmatch(r"([\w.]+)(\(.*\))?", expression).groups()
-    found = importlib.import_module(module)
+    name, _, arguments = expression.partition("(")
+    found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
     if arguments:
         # The role's own declaration, checked there: a call with literal arguments.
-        found = eval("_factory" + arguments, {"__builtins__": {}}, {"_factory": found})  # noqa: S307
+        found = eval("_factory(" + arguments, {"__builtins__": {}}, {"_factory": found})  # noqa: S307
     if not callable(found):
         raise TypeError(f"{target} is {found!r}, which is not a WSGI callable")
-    return found
+    app: WSGIApplication = found
+    return app
 
 
-def nothing_deployed(_environ, start_response):
+def nothing_deployed(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer for a pool without a release."""
     start_response("503 Service Unavailable", [("Content-Type", "text/plain"), ("Retry-After", "5")])
     return [b"No release is live in this pool.\n"]
 
 
-def for_probes(app, release):
+def for_probes(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication:
     """Let the app's answers to flask-apachectl's own probes name the release and the process."""
 
-    def application(environ, start_response):
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not environ.pop("FLASK_APACHE_PROBE", None):
             return app(environ, start_response)
 
-        def start_probed(status, headers, *rest):
+        def start_probed(
+            status: str,
+            headers: list[tuple[str, str]],
+            *rest: Any,  # noqa: ANN401 - exc_info, if any
+        ) -> Callable[[bytes], object]:
             own = [("X-Flask-Apache-Release", release["id"]), ("X-Flask-Apache-Pid", str(os.getpid()))]
             return start_response(status, [*headers, *own], *rest)
 
@@ -81,7 +93,7 @@ def for_probes(app, release):
     return application
 
 
-def build():
+def build() -> WSGIApplication:
     """Return the WSGI application of the release in the current directory."""
     try:
         with open(os.path.join(RELEASE_DIR, "release.json"), encoding="utf-8") as file:
@@ -94,7 +106,7 @@ def build():
     return for_probes(load(release["wsgi"]), release)
 
 
-def explain(error):
+def explain(error: Exception) -> None:
     """Print an error as the app's author wants it: without the frames of the import machinery and of this file."""
     own = (__file__, importlib.__file__)
     trace = traceback.TracebackException.from_exception(error)
@@ -105,7 +117,7 @@ def explain(error):
 if __name__ == "__main__":
     try:
         build()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the app raises
         explain(error)
         sys.exit(1)
 else:

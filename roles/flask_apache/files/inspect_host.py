@@ -43,7 +43,7 @@ def read(path: Path) -> str:
 
 def distribution() -> tuple[str, str]:
     """Return the distribution's name and version as Ansible names them, such as ``Debian`` and ``12``."""
-    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)', read(Path("/etc/os-release")), re.M))
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)', read(Path("/etc/os-release")), re.MULTILINE))
     return found.get("ID", "unknown").capitalize(), found.get("VERSION_ID", "")
 
 
@@ -110,7 +110,11 @@ def is_stock(site: Path) -> bool:
         site.name == "000-default.conf"
         and digest in run("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
         and {path.name for path in page.glob("*")} <= {"index.html"}
-        and (not (page / "index.html").exists() or "Debian" in read(page / "index.html") or "Ubuntu" in read(page / "index.html"))
+        and (
+            not (page / "index.html").exists()
+            or "Debian" in read(page / "index.html")
+            or "Ubuntu" in read(page / "index.html")
+        )
     )
 
 
@@ -118,7 +122,12 @@ def configuration() -> dict[str, Any]:
     """Return what the enabled Apache configuration that is not the role's says."""
     sites, ports, embedded = [], [], []
     for path in sorted(
-        [APACHE / "apache2.conf", APACHE / "ports.conf", *APACHE.glob("conf-enabled/*"), *APACHE.glob("sites-enabled/*")]
+        [
+            APACHE / "apache2.conf",
+            APACHE / "ports.conf",
+            *APACHE.glob("conf-enabled/*"),
+            *APACHE.glob("sites-enabled/*"),
+        ]
     ):
         if "flask-apache" in path.name:
             continue

@@ -87,14 +87,17 @@ def identify(members: Sequence[tuple[str, Path, tarfile.TarInfo]]) -> str:
 def pack(members: Sequence[tuple[str, Path, tarfile.TarInfo]], archive: Path) -> None:
     """Write the gzip-compressed tar archive, whole or not at all."""
     partial = archive.with_name(f".{archive.name}.{os.getpid()}")
-    with partial.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as stream:
-        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for _, path, member in members:
-                if member.isreg():
-                    with path.open("rb") as file:
-                        tar.addfile(member, file)
-                else:
-                    tar.addfile(member)
+    with (
+        partial.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for _, path, member in members:
+            if member.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(member, file)
+            else:
+                tar.addfile(member)
     partial.replace(archive)
 
 

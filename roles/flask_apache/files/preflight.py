@@ -37,11 +37,17 @@ PATTERNS: dict[str, tuple[str, str]] = {
     "mount": (r"/|(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+", "/ or a path such as /shop, with no slash at its end"),
     "health_path": (r"/[\w.~!$&()*+,;=:@%/?-]*", "a path below the mount, such as /healthz"),
     "python": (r"(/[\w.+-]+)+", "the absolute path of an interpreter on the host, such as /usr/bin/python3"),
-    "wsgi": (r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?", "module:callable or module:factory()"),
+    "wsgi": (
+        r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(.*\))?",
+        "module:callable or module:factory()",
+    ),
     "access_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
     "error_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
     "mod_wsgi_version": (r"\d+(\.\d+){1,2}", "a version of mod_wsgi on PyPI, such as 6.1.1"),
-    "mod_wsgi_telemetry": (r"|unix:(/[\w.@+-]+)+( interval=\d+(\.\d+)?)?", "unix:/path, or unix:/path interval=SECONDS"),
+    "mod_wsgi_telemetry": (
+        r"|unix:(/[\w.@+-]+)+( interval=\d+(\.\d+)?)?",
+        "unix:/path, or unix:/path interval=SECONDS",
+    ),
     "daemon_umask": (r"0?[0-7]{3}", "three octal digits in quotes, such as '0027'"),
     "daemon_lang": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
     "daemon_locale": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
@@ -80,7 +86,8 @@ NUMBERS: dict[str, tuple[int, int, str]] = {
     **{
         f"daemon_{name}_timeout": (0, 86400, "seconds")
         for name in (
-            "connect deadlock eviction graceful inactivity interrupt queue request shutdown socket startup".split()
+            *("connect", "deadlock", "eviction", "graceful", "inactivity", "interrupt"),
+            *("queue", "request", "shutdown", "socket", "startup"),
         )
     },
 }
@@ -201,7 +208,9 @@ def check_host(own: Variables, host: Variables, distributions: dict[str, dict[st
     """Report a host that the role cannot work on."""
     name, version = host["distribution"], host["distribution_version"]
     if version not in distributions.get(name, {}):
-        supported = ", ".join(f"{system} {release}" for system, releases in distributions.items() for release in releases)
+        supported = ", ".join(
+            f"{system} {release}" for system, releases in distributions.items() for release in releases
+        )
         yield f"host: {name} {version} is not supported; use one of {supported}"
     if not host["root"]:
         yield "host: the role does not run as root there; set become: true on the play"
@@ -245,8 +254,14 @@ def check_neighbours(own: Variables, host: Variables) -> Iterator[str]:
                 f"is Python {host['python']}, but the app {app['app']} on this Apache runs {app['python_version']}; "
                 "one Apache has one mod_wsgi, and that one Python: write the same interpreter",
             )
-        if app["port"] == port and names & {app["server_name"], *app["server_aliases"]} and app["mount"] == own["mount"]:
-            yield message("mount", own["mount"], f"is the mount of the app {app['app']}; write another path or server name")
+        if (
+            app["port"] == port
+            and names & {app["server_name"], *app["server_aliases"]}
+            and app["mount"] == own["mount"]
+        ):
+            yield message(
+                "mount", own["mount"], f"is the mount of the app {app['app']}; write another path or server name"
+            )
     for site in host["configuration"]["sites"]:
         if site["port"] != port or site["stock"]:
             continue
