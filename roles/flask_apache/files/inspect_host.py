@@ -99,7 +99,7 @@ def apps() -> list[dict[str, Any]]:
             found.append(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
-    return found
+    return [app for app in found if isinstance(app, dict)]
 
 
 def is_stock(site: Path) -> bool:
@@ -135,9 +135,10 @@ def configuration() -> dict[str, Any]:
         ports += re.findall(r"(?mi)^\s*Listen\s+(?:\S*:)?(\d+)\b", text)
         if re.search(r"(?mi)^\s*WSGI(ScriptAlias|HandlerScript)", text):
             embedded.append(str(path))
-        for port, block in re.findall(r"(?msi)^\s*<VirtualHost\s+\S*?:?(\d+)\s*>(.*?)</VirtualHost>", text):
+        for addresses, block in re.findall(r"(?msi)^\s*<VirtualHost\s+([^>]*)>(.*?)</VirtualHost>", text):
             hosts = " ".join(re.findall(r"(?mi)^\s*Server(?:Name|Alias)\s+(.*)", block)).lower().split()
-            sites.append({"file": str(path), "port": int(port), "hosts": hosts, "stock": is_stock(path)})
+            for port in re.findall(r":(\d+)", addresses):
+                sites.append({"file": str(path), "port": int(port), "hosts": hosts, "stock": is_stock(path)})
     if not APACHE.is_dir():
         ports = ["80"]  # as Debian's package will have it
     return {"sites": sites, "ports": sorted({int(port) for port in ports}), "wsgi": embedded}

@@ -1,0 +1,1 @@
+"""Deploys to Docker containers that play hosts, asked from outside as visitors do."""

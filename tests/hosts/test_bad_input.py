@@ -1,0 +1,205 @@
+"""Bad input gets one clear error, and nothing on the host is changed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.support.commands import ROOT
+from tests.support.playbooks import apply_role, play
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tests.support.hosts import FileState, Host
+
+STATE = ("/etc", "/srv", "/usr/local", "/var/lib/flask-apache", "/var/cache/flask-apache", "/var/www")
+GOOD = {
+    "flask_apache_app": "good",
+    "flask_apache_source": str(ROOT / "sample_app"),
+    "flask_apache_wsgi": "flask_apache_sample:create_app()",
+    "flask_apache_health_path": "/healthz",
+    "flask_apache_server_name": "good.example.com",
+}
+FOREIGN_SITE = """
+Listen 8090
+<VirtualHost *:80 *:8090>
+    ServerName somebody.example.com
+    DocumentRoot /var/www/html
+</VirtualHost>
+"""
+
+
+class Case(NamedTuple):
+    """One bad input: the variables that differ from good ones, and what the error must say."""
+
+    variables: Mapping[str, Any]
+    says: tuple[str, ...]
+
+
+def case(says: str | tuple[str, ...], **variables: object) -> Case:
+    """Return a case; the variables without their prefix."""
+    full = {name if name.startswith("_") else f"flask_apache_{name}": value for name, value in variables.items()}
+    return Case(full, (says,) if isinstance(says, str) else says)
+
+
+CASES = {
+    "a port that is a word": case(("flask_apache_port", "eighty"), port="eighty"),
+    "a port beyond the last": case("flask_apache_port: 70000 is out of range; write 1 to 65535", port=70000),
+    "a port of another program": case(("flask_apache_port: 8099 is held by python3", "another port"), port=8099),
+    "a server name with a space": case("flask_apache_server_name: 'my site' is no host name", server_name="my site"),
+    "a directive in a server name": case(
+        "flask_apache_server_name: 'x\\nAlias /x /etc' holds a control character", server_name="x\nAlias /x /etc"
+    ),
+    "a quote in an alias": case("flask_apache_server_aliases: 'a\"b' holds a quote", server_aliases=['a"b']),
+    "an alias that is an address": case("flask_apache_server_aliases", server_aliases=["http://example.com/"]),
+    "a path for a name": case("flask_apache_app: '../etc' is not valid; write a lower-case", app="../etc"),
+    "a capital in the name": case("flask_apache_app: 'Shop' is not valid", app="Shop"),
+    "root as the user": case("flask_apache_user: 'root' is a user of the system", user="root"),
+    "Apache's user as the user": case("flask_apache_user: 'www-data' is a user of the system", user="www-data"),
+    "another app's user": case("flask_apache_user: 'good' is the user of the app good", app="other", user="good"),
+    "another app's mount": case("flask_apache_mount: '/' is the mount of the app good", app="other"),
+    "another app's mount by an alias": case(
+        "would share good.example.com with the app good",
+        app="other",
+        server_name="b.example.com",
+        server_aliases=["GOOD.example.com"],
+    ),
+    "a mount without its slash": case("flask_apache_mount: 'shop' is not valid; write / or a path", mount="shop"),
+    "a mount with a slash too many": case("flask_apache_mount: '/shop/' is not valid", mount="/shop/"),
+    "a mount that climbs": case("flask_apache_mount: '/a/../b' is not valid", mount="/a/../b"),
+    "a variable of Apache in a mount": case("flask_apache_mount: '/${HOME}'", mount="/${HOME}"),
+    "a module without a callable": case("flask_apache_wsgi: 'app' is not valid; write module:callable", wsgi="app"),
+    "code in a factory's arguments": case("with literal arguments", wsgi="app:create(__import__('os').getcwd())"),
+    "a source that is not there": case("flask_apache_source: '/nowhere' is no directory", source="/nowhere"),
+    "a relative source": case("flask_apache_source: 'sample_app' is no directory", source="sample_app"),
+    "a missing requirements file": case("flask_apache_requirements: 'prod.txt' is not in", requirements=["prod.txt"]),
+    "a requirements file outside": case("flask_apache_requirements: '../x' is not valid", requirements=["../x"]),
+    "an interpreter that is not there": case("flask_apache_python: '/opt/py' does not run", python="/opt/py"),
+    "an interpreter of another version": case("the distribution's mod_wsgi is of 3.1", python="/opt/other-python"),
+    "an unknown variable": case("flask_apache_prot: no such variable; did you mean flask_apache_port?", prot=8080),
+    "an unknown source of mod_wsgi": case(("flask_apache_mod_wsgi_source", "package, pip"), mod_wsgi_source="apt"),
+    "a version that is none": case("flask_apache_mod_wsgi_version: 'latest' is not valid", mod_wsgi_version="latest"),
+    "no releases kept": case("flask_apache_keep_releases: 0 is out of range", keep_releases=0),
+    "a status that is none": case("flask_apache_health_status: 42 is no HTTP status", health_status=[42]),
+    "a health path without its slash": case("flask_apache_health_path: 'healthz' is not", health_path="healthz"),
+    "a umask in decimal": case("flask_apache_daemon_umask: 18 is no string", daemon_umask=18),
+    "an ASCII locale": case("flask_apache_daemon_lang: 'C' is not valid; write a UTF-8 locale", daemon_lang="C"),
+    "no processes": case("flask_apache_daemon_processes: 0 is out of range", daemon_processes=0),
+    "memory in megabytes": case("flask_apache_daemon_memory_limit: 512 is out of range", daemon_memory_limit=512),
+    "a tiny buffer": case("flask_apache_daemon_header_buffer_size: 100", daemon_header_buffer_size=100),
+    "a hyphen in an environment variable": case("'MY-KEY' is no name of", environment={"MY-KEY": "x"}),
+    "a mapping in the environment": case("'A' has a dict for a value", environment={"A": {"b": "c"}}),
+    "the role's own environment": case("'FLASK_APACHE_X' is set by the role", environment={"FLASK_APACHE_X": "1"}),
+    "a certificate that is none": case("is no PEM certificate", ca_certificates=[str(ROOT / "LICENSE")]),
+    "a relative log": case("flask_apache_error_log: 'error.log' is not valid", error_log="error.log"),
+    "somebody else's server name": case(
+        ("flask_apache_server_name: 'somebody.example.com' is already served by", "somebody.conf"),
+        server_name="somebody.example.com",
+    ),
+    "default server before somebody's site": case("would take requests away from", default_server=True),
+    "an unsupported distribution": case(
+        "is not supported; use one of Debian 7", __flask_apache_distributions={"Debian": {"7": "3"}}
+    ),
+    "three at once": case(
+        ("flask_apache_mount: 'x'", "flask_apache_daemon_threads: 0", "flask_apache_tiemout: no such variable"),
+        mount="x",
+        daemon_threads=0,
+        tiemout=3,
+    ),
+}
+
+
+class Outcome(NamedTuple):
+    """What the bad inputs did on one host."""
+
+    errors: dict[str, str]
+    before: dict[str, FileState]
+    after: dict[str, FileState]
+    pids: tuple[int, int]
+
+
+@pytest.fixture(scope="module")
+def hosts(start_host: Callable[[str], Host]) -> list[Host]:
+    """Return two hosts with a good app, somebody else's site, and a program on port 8099."""
+    started = [start_host("debian-12-hot"), start_host("debian-13-hot")]
+    for host in started:
+        host.write("/etc/apache2/sites-enabled/somebody.conf", FOREIGN_SITE)
+        host.write("/opt/other-python", "#!/bin/sh\necho 3.99\n", mode=0o755)
+        host.run("systemctl reload apache2")
+        host.run("systemd-run --quiet --unit=other python3 -m http.server --bind 127.0.0.1 8099")
+    apply_role(started, GOOD)
+    return started
+
+
+@pytest.fixture(scope="module")
+def outcomes(hosts: list[Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Give every bad input to the role in one play, and compare the hosts before and after."""
+    reports = tmp_path_factory.mktemp("errors")
+    before = {host.name: (host.snapshot(STATE), host.pid_of_apache()) for host in hosts}
+    tasks = [task for number, bad in enumerate(CASES.values()) for task in tasks_for(bad, reports / str(number))]
+    play(hosts, [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": tasks}], timeout=1800)
+    found = {}
+    for host in hosts:
+        errors = {name: (reports / f"{number}-{host.name}").read_text() for number, name in enumerate(CASES)}
+        state, pid = before[host.name]
+        found[host.distribution] = Outcome(errors, state, host.snapshot(STATE), (pid, host.pid_of_apache()))
+    return found
+
+
+def tasks_for(bad: Case, report: Path) -> list[dict[str, Any]]:
+    """Return the tasks that give one bad input to the role and write its error to a file of this machine."""
+
+    def write(content: str) -> dict[str, Any]:
+        destination = f"{report}-{{{{ inventory_hostname }}}}"
+        return {
+            "ansible.builtin.copy": {"content": content, "dest": destination, "mode": "0600"},
+            "delegate_to": "localhost",
+            "become": False,
+            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+        }
+
+    run = {"ansible.builtin.include_role": {"name": "flask_apache"}, "vars": {**GOOD, **bad.variables}}
+    accepted = write(json.dumps({"msg": "the role accepted it"}))
+    return [{"block": [run, accepted], "rescue": [write("{{ ansible_failed_result | to_json }}")]}]
+
+
+@pytest.mark.parametrize("distribution", ["debian-12-hot", "debian-13-hot"])
+@pytest.mark.parametrize("name", CASES)
+def test_is_refused_with_a_clear_error(outcomes: dict[str, Outcome], distribution: str, name: str) -> None:
+    """The error names the variable, the value and what to write."""
+    result = json.loads(outcomes[distribution].errors[name])
+    message = "\n".join([*result.get("argument_errors", []), result["msg"]])
+    for text in CASES[name].says:
+        assert text in message
+
+
+@pytest.mark.parametrize("distribution", ["debian-12-hot", "debian-13-hot"])
+def test_nothing_is_changed(outcomes: dict[str, Outcome], distribution: str) -> None:
+    """No bad input touched a file, or Apache's process."""
+    outcome = outcomes[distribution]
+    assert outcome.after == outcome.before
+    assert outcome.pids[0] == outcome.pids[1]
+
+
+def test_without_root(hosts: list[Host]) -> None:
+    """A play that forgot become: true is told so."""
+    for host in hosts:
+        host.run("useradd --create-home visitor")
+        before = host.snapshot(STATE)
+        result = play(
+            host,
+            [{"hosts": "flask_apache", "gather_facts": False, "vars": GOOD, "roles": ["flask_apache"]}],
+            {
+                "ansible_user": "visitor",
+                "ansible_docker_extra_args": "",
+                "ansible_remote_tmp": "/home/visitor/.ansible",
+            },
+            check=False,
+        )
+        assert result.rc != 0
+        assert "does not run as root there; set become: true" in result.output
+        assert {path: state for path, state in host.snapshot(STATE).items() if path in before} == before
