@@ -21,6 +21,7 @@ from typing import Any
 
 CONF = Path("/etc/flask-apache")
 APACHE = Path("/etc/apache2")
+PAGE = Path("/var/www/html")
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
@@ -105,15 +106,14 @@ def apps() -> list[dict[str, Any]]:
 def is_stock(site: Path) -> bool:
     """Tell whether a site is Debian's own default site, unmodified and with nothing but its own page."""
     digest = hashlib.md5(read(site).encode(), usedforsecurity=False).hexdigest()
-    page = Path("/var/www/html")
     return (
         site.name == "000-default.conf"
         and digest in run("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
-        and {path.name for path in page.glob("*")} <= {"index.html"}
+        and {path.name for path in PAGE.glob("*")} <= {"index.html"}
         and (
-            not (page / "index.html").exists()
-            or "Debian" in read(page / "index.html")
-            or "Ubuntu" in read(page / "index.html")
+            not (PAGE / "index.html").exists()
+            or "Debian" in read(PAGE / "index.html")
+            or "Ubuntu" in read(PAGE / "index.html")
         )
     )
 
@@ -136,9 +136,11 @@ def configuration() -> dict[str, Any]:
         if re.search(r"(?mi)^\s*WSGI(ScriptAlias|HandlerScript)", text):
             embedded.append(str(path))
         for addresses, block in re.findall(r"(?msi)^\s*<VirtualHost\s+([^>]*)>(.*?)</VirtualHost>", text):
-            hosts = " ".join(re.findall(r"(?mi)^\s*Server(?:Name|Alias)\s+(.*)", block)).lower().split()
-            for port in re.findall(r":(\d+)", addresses):
-                sites.append({"file": str(path), "port": int(port), "hosts": hosts, "stock": is_stock(path)})
+            names = " ".join(re.findall(r"(?mi)^\s*Server(?:Name|Alias)\s+(.*)", block)).lower().split()
+            hosts = [re.sub(r'^"?(https?://)?|(:\d+)?"?$', "", name) for name in names]
+            numbers = re.findall(r":(\d+)(?=\s|$)", addresses) or sorted(set(ports))  # none stands for all
+            site = {"file": str(path), "hosts": hosts, "stock": is_stock(path)}
+            sites += [{**site, "port": int(number)} for number in numbers]
     if not APACHE.is_dir():
         ports = ["80"]  # as Debian's package will have it
     return {"sites": sites, "ports": sorted({int(port) for port in ports}), "wsgi": embedded}

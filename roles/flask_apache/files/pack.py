@@ -46,11 +46,26 @@ def walk(source: Path, exclude: Sequence[str]) -> Iterator[Path]:
             yield path
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that is not the same text on every host."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"{name!r} is not named in UTF-8: rename it, or leave it out (flask_apache_source_exclude)"
+        ) from None
+
+
 def check_link(path: Path, source: Path) -> None:
     """Refuse a link that leaves the source: it would be broken, or worse, on the host."""
-    target = Path(os.path.normpath(path.parent / path.readlink()))
-    if path.readlink().is_absolute() or not target.is_relative_to(source):
-        raise SourceError(f"{path} links to {path.readlink()}, outside of the source: replace it by a copy")
+    target = path.readlink()
+    leaves = target.is_absolute() or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(source))
+    depth = len(path.relative_to(source).parent.parts)
+    for part in target.parts:  # out of the source and in again, by a name that is another one on the host
+        depth += -1 if part == ".." else 1
+        leaves = leaves or depth < 0
+    if leaves:
+        raise SourceError(f"{path} links to {target}, outside of the source: replace it by a copy")
 
 
 def collect(source: Path, exclude: Sequence[str]) -> list[tuple[str, Path, tarfile.TarInfo]]:
@@ -58,11 +73,13 @@ def collect(source: Path, exclude: Sequence[str]) -> list[tuple[str, Path, tarfi
     members = []
     for path in walk(source, exclude):
         name = PurePosixPath(path.relative_to(source)).as_posix()
+        check_name(name)
         stat = path.lstat()
         member = tarfile.TarInfo(name)
         member.mtime = int(stat.st_mtime)
         if path.is_symlink():
             check_link(path, source)
+            check_name(str(path.readlink()))
             member.type, member.linkname, member.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
         elif path.is_dir():
             member.type, member.mode = tarfile.DIRTYPE, 0o755
@@ -87,18 +104,21 @@ def identify(members: Sequence[tuple[str, Path, tarfile.TarInfo]]) -> str:
 def pack(members: Sequence[tuple[str, Path, tarfile.TarInfo]], archive: Path) -> None:
     """Write the gzip-compressed tar archive, whole or not at all."""
     partial = archive.with_name(f".{archive.name}.{os.getpid()}")
-    with (
-        partial.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for _, path, member in members:
-            if member.isreg():
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
-            else:
-                tar.addfile(member)
-    partial.replace(archive)
+    try:
+        with (
+            partial.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as stream,
+            tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for _, path, member in members:
+                if member.isreg():
+                    with path.open("rb") as file:
+                        tar.addfile(member, file)
+                else:
+                    tar.addfile(member)
+        partial.replace(archive)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             pack(members, archive)
     except (SourceError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(str(error).replace("\n", "\\n"), file=sys.stderr)
         return 1
     size = sum(member.size for _, _, member in members)
     print(json.dumps({"id": identity, "archive": str(archive), "files": len(members), "bytes": size}))

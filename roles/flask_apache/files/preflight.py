@@ -4,7 +4,8 @@
 Reads one JSON object from standard input: ``variables`` (every ``flask_apache_*`` variable), ``known`` (the role's
 names), ``host`` (what inspect_host.py printed), ``distributions`` (supported ones, with their versions). Prints a
 JSON list of all errors, one line each: variable, value, what to write instead. Types and choices are declared in
-meta/argument_specs.yml and have been checked by Ansible before.
+meta/argument_specs.yml and have been checked by Ansible before; but Ansible hands over what it only found convertible,
+such as "8080" for a number, or 200 for a list.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import os
 import re
+import reprlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +26,24 @@ if TYPE_CHECKING:
 Variables = dict[str, Any]
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-HOST_NAME = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})*", re.IGNORECASE)
+HOST_NAME = re.compile(rf"(?=.{{1,200}}$){LABEL}(\.{LABEL})*", re.IGNORECASE | re.ASCII)  # the names of files hold it
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 FORBIDDEN_IN_CONFIGURATION = re.compile(r"[\"'`\\]|\$\{")
 MAXIMUM_PORT = 65535
 STATIC_SYSTEM_UIDS = range(100)  # Debian's policy: root, daemon, www-data and their like
+OTHERS_USERS = ("root", "nobody", "www-data", "flask-apache-build")
 LEAST_MEMORY = 32 * 2**20  # bytes; below it is surely a number of megabytes
+OLDEST_MOD_WSGI = (4, 9)
+SHOWN = 100  # characters of a value in a message
 
 # Strings by pattern: {variable: (pattern, what to write)}
 PATTERNS: dict[str, tuple[str, str]] = {
     "app": (r"(?!vhosts$)[a-z][a-z0-9-]{0,31}", "a lower-case letter, then up to 31 letters, digits or hyphens"),
     "user": (r"[a-z_][a-z0-9_-]{0,31}", "a Unix user name of the app's own"),
-    "mount": (r"/|(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+", "/ or a path such as /shop, with no slash at its end"),
+    "mount": (
+        r"/|(?=.{1,200}$)(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+",
+        "/ or a path such as /shop, with no slash at its end",
+    ),
     "health_path": (r"/[\w.~!$&()*+,;=:@%/?-]*", "a path below the mount, such as /healthz"),
     "python": (r"(/[\w.+-]+)+", "the absolute path of an interpreter on the host, such as /usr/bin/python3"),
     "wsgi": (
@@ -43,22 +52,22 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     "access_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
     "error_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
-    "mod_wsgi_version": (r"\d+(\.\d+){1,2}", "a version of mod_wsgi on PyPI, such as 6.1.1"),
+    "mod_wsgi_version": (r"\d{1,3}(\.\d{1,3}){1,2}", "a version of mod_wsgi on PyPI, such as 6.1.1"),
     "mod_wsgi_telemetry": (
-        r"|unix:(/[\w.@+-]+)+( interval=\d+(\.\d+)?)?",
-        "unix:/path, or unix:/path interval=SECONDS",
+        r"|unix:(/[\w.@+-]+)+( interval=(0\.[5-9]\d*|[1-9]\d*(\.\d+)?))?",
+        "unix:/path, or unix:/path interval=SECONDS with at least 0.5",
     ),
     "daemon_umask": (r"0?[0-7]{3}", "three octal digits in quotes, such as '0027'"),
     "daemon_lang": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
     "daemon_locale": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
 }
 LIST_PATTERNS: dict[str, tuple[str, str]] = {
-    "requirements": (r"(?!/)(?!.*\.\.(/|$))[\w./+-]+", "paths below the source, such as requirements.txt"),
-    "source_exclude": (r"[^/]+", "names or patterns of names, such as *.log, without a slash"),
+    "requirements": (r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+", "paths below the source, such as requirements.txt"),
+    "source_exclude": (r"(?!-)[^/]+", "names or patterns such as *.log, without a slash or a leading hyphen"),
     "daemon_supplementary_groups": (r"[a-z_][a-z0-9_-]{0,31}", "names of Unix groups"),
 }
 # Numbers by range: {variable: (least, most, unit)}
-NUMBERS: dict[str, tuple[int, int, str]] = {
+NUMBERS: dict[str, tuple[float, int, str]] = {
     "port": (1, MAXIMUM_PORT, ""),
     "keep_releases": (2, 1000, "releases: the live and the previous one are always kept"),
     "log_keep_days": (1, 36500, "days"),
@@ -69,7 +78,7 @@ NUMBERS: dict[str, tuple[int, int, str]] = {
     "daemon_processes": (1, 1000, "processes"),
     "daemon_threads": (1, 1000, "threads"),
     "daemon_cpu_priority": (-20, 19, ""),
-    "daemon_switch_interval": (0, 60, "seconds"),
+    "daemon_switch_interval": (0.0001, 60, "seconds"),
     "daemon_memory_limit": (LEAST_MEMORY, 2**62, "bytes"),
     "daemon_virtual_memory_limit": (LEAST_MEMORY, 2**62, "bytes"),
     "daemon_stack_size": (16384, 2**31 - 1, "bytes"),
@@ -91,11 +100,39 @@ NUMBERS: dict[str, tuple[int, int, str]] = {
         )
     },
 }
+FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
+FLAGS = ("default_server", "manage_service", "daemon_server_metrics")
+ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", *LIST_PATTERNS)
+STRINGS = ("server_name", "source", *PATTERNS)
+# Besides daemon_*: null is as good as nothing.
+NULLABLE = ("access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
 
 
 def message(name: str, value: object, remedy: str) -> str:
     """Return the one line for one error."""
-    return f"flask_apache_{name}: {value!r} {remedy}"
+    shown = repr(value) if isinstance(value, (str, int, float)) else reprlib.repr(value)
+    shown = shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 3]}..."
+    return f"flask_apache_{name}: {shown} {remedy}"
+
+
+def may_be_null(name: str) -> bool:
+    """Tell whether a variable may have no value."""
+    return name in NULLABLE or (name.startswith("daemon_") and name != "daemon_processes")
+
+
+def number(value: object, *, whole: bool = True) -> float | None:
+    """Return a number, also from a string; None for what is not written as Apache reads it."""
+    if isinstance(value, str):
+        form = r"-?(0|[1-9]\d{0,18})" if whole else r"\d{1,9}(\.\d{1,9})?"
+        return float(value) if re.fullmatch(form, value, re.ASCII) else None
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    return value if is_number else None  # type: ignore[return-value]
+
+
+def is_on(value: object) -> bool:
+    """Read a flag as Ansible's filter ``bool`` does."""
+    return str(value).lower() in ON
 
 
 def strings(value: object) -> Iterator[str]:
@@ -117,6 +154,27 @@ def check_names(variables: Variables, known: list[str]) -> Iterator[str]:
         yield f"{name}: no such variable; did you mean {nearest[0]}?"
 
 
+def check_types(own: Variables) -> Iterator[str]:
+    """Report values that Ansible found convertible, but the role would use as they are."""
+    for name in STRINGS:
+        if not isinstance(own[name], str) and not (own[name] is None and may_be_null(name)):
+            yield message(name, own[name], "is no string; write one, in quotes")
+    for name in FLAGS:
+        if str(own[name]).lower() not in (*ON, *OFF, *(["none"] if may_be_null(name) else [])):
+            yield message(name, own[name], "is neither true nor false; write one of these")
+    for name in LISTS:
+        if isinstance(own[name], list):
+            wrong = [item for item in own[name] if not isinstance(item, str) and name != "health_status"]
+            yield from (message(name, item, "is no string; write it in quotes") for item in wrong)
+        elif own[name] is not None or not may_be_null(name):
+            yield message(name, own[name], "is no list; write one such as [a, b]")
+    if own["health_status"] == []:
+        yield message("health_status", [], "holds nothing; write numbers such as 200")
+    if not isinstance(own["environment"], dict):
+        # Its text may be a secret.
+        yield "flask_apache_environment: is no mapping; write one such as {NAME: 'value'}"
+
+
 def check_characters(own: Variables) -> Iterator[str]:
     """Report control characters, and what would end a quoted string of Apache's configuration."""
     for name, value in own.items():
@@ -133,11 +191,11 @@ def check_patterns(own: Variables) -> Iterator[str]:
     """Report strings that are not of their variable's form."""
     for name, (pattern, remedy) in PATTERNS.items():
         value = own[name]
-        if value is not None and not re.fullmatch(pattern, str(value)):
+        if isinstance(value, str) and not re.fullmatch(pattern, value, re.ASCII):
             yield message(name, value, f"is not valid; write {remedy}")
     for name, (pattern, remedy) in LIST_PATTERNS.items():
-        for value in own[name] or []:
-            if not re.fullmatch(pattern, str(value)):
+        for value in own[name]:
+            if isinstance(value, str) and not re.fullmatch(pattern, value):
                 yield message(name, value, f"is not valid; write {remedy}")
 
 
@@ -145,19 +203,22 @@ def check_numbers(own: Variables) -> Iterator[str]:
     """Report numbers out of their range."""
     for name, (least, most, unit) in NUMBERS.items():
         value = own[name]
-        if value is not None and not least <= float(value) <= most:
+        found = number(value, whole=name not in FRACTIONS)
+        if found is None and not (value is None and may_be_null(name)):
+            yield message(name, value, f"is no number; write {least} to {most} {unit}".rstrip())
+        elif found is not None and not least <= found <= most:
             yield message(name, value, f"is out of range; write {least} to {most} {unit}".rstrip())
     for value in own["health_status"]:
-        if not 100 <= int(value) <= 599:  # noqa: PLR2004
+        if not 100 <= (number(value) or 0) <= 599:  # noqa: PLR2004
             yield message("health_status", value, "is no HTTP status; write numbers such as 200")
 
 
 def check_hosts(own: Variables) -> Iterator[str]:
     """Report server names and aliases that no browser could ask for."""
-    if not HOST_NAME.fullmatch(str(own["server_name"])):
+    if isinstance(own["server_name"], str) and not HOST_NAME.fullmatch(own["server_name"]):
         yield message("server_name", own["server_name"], "is no host name; write one such as www.example.com")
     for value in own["server_aliases"]:
-        if not HOST_NAME.fullmatch(str(value).removeprefix("*.")):
+        if isinstance(value, str) and not HOST_NAME.fullmatch(value.removeprefix("*.")):
             yield message("server_aliases", value, "is no host name; write one such as example.com or *.example.com")
 
 
@@ -168,18 +229,18 @@ def check_wsgi(own: Variables) -> Iterator[str]:
         return
     try:
         call = ast.parse(expression, mode="eval").body
-        if not isinstance(call, ast.Call) or isinstance(call.func, ast.Call):
-            raise ValueError(expression)  # noqa: TRY301, TRY004
+        if not isinstance(call, ast.Call) or not re.fullmatch(r"[\w.]+", ast.unparse(call.func)):
+            raise ValueError(expression)  # noqa: TRY301
         for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
             ast.literal_eval(argument)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         yield message("wsgi", own["wsgi"], "is not valid; write module:factory() with literal arguments")
 
 
 def check_environment(own: Variables) -> Iterator[str]:
     """Report environment variables that cannot be set. Never shows a value: it may be a secret."""
     for name, value in own["environment"].items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(name), re.ASCII):
             yield message("environment", name, "is no name of an environment variable; write letters, digits and _")
         elif name.startswith("FLASK_APACHE_"):
             yield message("environment", name, "is set by the role itself; choose another name")
@@ -191,17 +252,24 @@ def check_environment(own: Variables) -> Iterator[str]:
 
 def check_source(own: Variables) -> Iterator[str]:
     """Report a missing source, requirements file or certificate on the controller."""
-    source = Path(own["source"])
-    if not source.is_absolute() or not source.is_dir():
-        yield message("source", own["source"], "is no directory of the controller; write the app's absolute path")
-    else:
-        for name in own["requirements"] or []:
-            if not (source / str(name)).is_file():
+    source = str(own["source"])
+    if isinstance(own["source"], str) and not (os.path.isabs(source) and os.path.isdir(source)):
+        yield message("source", source, "is no directory of the controller; write the app's absolute path")
+    elif isinstance(own["source"], str):
+        for name in own["requirements"]:
+            if isinstance(name, str) and not os.path.isfile(os.path.join(source, name)):
                 yield message("requirements", name, f"is not in {source}; write an existing file, or [] for none")
     for name in own["ca_certificates"]:
-        path = Path(name)
-        if not path.is_file() or b"-----BEGIN CERTIFICATE-----" not in path.read_bytes():
+        if isinstance(name, str) and not is_certificate(name):
             yield message("ca_certificates", name, "is no PEM certificate on the controller; write its path")
+
+
+def is_certificate(name: str) -> bool:
+    """Tell whether a file can be read and holds a PEM certificate."""
+    try:
+        return b"-----BEGIN CERTIFICATE-----" in Path(name).read_bytes()
+    except (OSError, ValueError):
+        return False
 
 
 def check_host(own: Variables, host: Variables, distributions: dict[str, dict[str, str]]) -> Iterator[str]:
@@ -225,9 +293,17 @@ def check_host(own: Variables, host: Variables, distributions: dict[str, dict[st
         )
 
 
+def check_mod_wsgi(own: Variables) -> Iterator[str]:
+    """Report a version of mod_wsgi that lacks what the configuration uses."""
+    version = str(own["mod_wsgi_version"])
+    is_version = re.fullmatch(PATTERNS["mod_wsgi_version"][0], version, re.ASCII)
+    if own["mod_wsgi_source"] == "pip" and is_version and tuple(map(int, version.split("."))) < OLDEST_MOD_WSGI:
+        yield message("mod_wsgi_version", version, "is too old; write 4.9.0 or newer")
+
+
 def check_user(own: Variables, host: Variables) -> Iterator[str]:
     """Report a Unix user that is not the app's own."""
-    if host["user"] and host["user"]["uid"] in STATIC_SYSTEM_UIDS:
+    if own["user"] in OTHERS_USERS or (host["user"] and host["user"]["uid"] in STATIC_SYSTEM_UIDS):
         yield message("user", own["user"], "is a user of the system; write a user of the app's own")
 
 
@@ -238,36 +314,49 @@ def check_port(own: Variables, host: Variables) -> Iterator[str]:
         yield message("port", own["port"], f"is held by {holder}; stop that program, or write another port")
 
 
-def check_neighbours(own: Variables, host: Variables) -> Iterator[str]:
-    """Report what would take something away from another app or site of the host."""
-    names = {str(own["server_name"]).lower(), *(str(alias).lower() for alias in own["server_aliases"])}
-    port = int(own["port"])
+def host_names(own: Variables) -> set[str]:
+    """Return all names that the app answers for."""
+    return {str(own["server_name"]).lower(), *(str(alias).lower() for alias in own["server_aliases"])}
+
+
+def check_apps(own: Variables, host: Variables) -> Iterator[str]:
+    """Report what would take something away from another app of the host."""
     for app in host["apps"]:
-        if app["app"] == own["app"]:
+        name = app.get("app")
+        if name == own["app"]:
             continue
-        if app["user"] == own["user"]:
-            yield message("user", own["user"], f"is the user of the app {app['app']}; write a user of the app's own")
-        if app["python_version"] != host["python"] and host["python"]:
+        if app.get("user") == own["user"]:
+            yield message("user", own["user"], f"is the user of the app {name}; write a user of the app's own")
+        if host["python"] and app.get("python_version", host["python"]) != host["python"]:
             yield message(
                 "python",
                 own["python"],
-                f"is Python {host['python']}, but the app {app['app']} on this Apache runs {app['python_version']}; "
+                f"is Python {host['python']}, but the app {name} on this Apache runs {app['python_version']}; "
                 "one Apache has one mod_wsgi, and that one Python: write the same interpreter",
             )
-        if (
-            app["port"] == port
-            and names & {app["server_name"], *app["server_aliases"]}
-            and app["mount"] == own["mount"]
-        ):
-            yield message(
-                "mount", own["mount"], f"is the mount of the app {app['app']}; write another path or server name"
-            )
-    for site in host["configuration"]["sites"]:
-        if site["port"] != port or site["stock"]:
+        server_name = app.get("server_name")
+        shared = sorted(host_names(own) & {server_name, *app.get("server_aliases", [])})
+        if app.get("port") != number(own["port"]) or not shared:
             continue
-        for name in sorted(names & set(site["hosts"])):
+        if server_name != str(own["server_name"]).lower():
+            yield message(
+                "server_name",
+                own["server_name"],
+                f"would share {shared[0]} with the app {name} of {server_name}; "
+                "write the same server name, or names that only one has",
+            )
+        elif app.get("mount") == own["mount"]:
+            yield message("mount", own["mount"], f"is the mount of the app {name}; write another path or server name")
+
+
+def check_sites(own: Variables, host: Variables) -> Iterator[str]:
+    """Report what would take something away from a site that is not the role's."""
+    for site in host["configuration"]["sites"]:
+        if site["port"] != number(own["port"]) or site["stock"]:
+            continue
+        for name in sorted(host_names(own) & set(site["hosts"])):
             yield message("server_name", name, f"is already served by {site['file']}; write another name or port")
-        if own["default_server"]:
+        if is_on(own["default_server"]):
             yield message(
                 "default_server",
                 own["default_server"],
@@ -278,8 +367,12 @@ def check_neighbours(own: Variables, host: Variables) -> Iterator[str]:
 def errors(variables: Variables, known: list[str], host: Variables, distributions: dict[str, Any]) -> list[str]:
     """Return all errors, in the order of the checks."""
     own = {name.removeprefix("flask_apache_"): value for name, value in variables.items() if name in known}
+    types = list(check_types(own))
+    own.update({name: [] for name in LISTS if not isinstance(own[name], list)})
+    own["environment"] = own["environment"] if isinstance(own["environment"], dict) else {}
     checks: list[Callable[[], Iterator[str]]] = [
         lambda: check_names(variables, known),
+        lambda: iter(types),
         lambda: check_characters(own),
         lambda: check_patterns(own),
         lambda: check_numbers(own),
@@ -288,9 +381,11 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_environment(own),
         lambda: check_source(own),
         lambda: check_host(own, host, distributions),
+        lambda: check_mod_wsgi(own),
         lambda: check_user(own, host),
         lambda: check_port(own, host),
-        lambda: check_neighbours(own, host),
+        lambda: check_apps(own, host),
+        lambda: check_sites(own, host),
     ]
     return list(dict.fromkeys(error for check in checks for error in check()))
 

@@ -1,0 +1,212 @@
+"""The role's public interface says the same everywhere, and the role keeps to its own rules."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.commands import ROOT
+from tests.unit.programs import ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
+TYPES: dict[str, type] = {
+    "str": str,
+    "path": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "list": list,
+    "dict": dict,
+}
+# Of a task, what is no module.
+KEYWORDS = {
+    *("become", "block", "changed_when", "check_mode", "delegate_to", "diff", "environment", "failed_when", "listen"),
+    *("loop", "loop_control", "name", "no_log", "notify", "register", "rescue", "retries", "run_once", "tags", "until"),
+    *("vars", "when", "always", "delay"),
+}
+
+
+def tasks(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a file's tasks, also those in blocks."""
+    waiting = list(yaml.safe_load(path.read_text()))
+    while waiting:
+        task = waiting.pop(0)
+        yield task
+        for block in ("block", "rescue", "always"):
+            waiting += task.get(block, [])
+
+
+ALL_TASKS = [pytest.param(path, task, id=f"{path.stem}-{task['name']}") for path in TASK_FILES for task in tasks(path)]
+
+
+def of_module(task: dict[str, Any]) -> set[str]:
+    """Return the modules that a task calls."""
+    return set(task) - KEYWORDS
+
+
+def values(of: object, key: str) -> Iterator[Any]:
+    """Yield the values that stand under a key, however deep."""
+    if isinstance(of, dict):
+        for name, value in of.items():
+            if name == key:
+                yield value
+            yield from values(value, key)
+    elif isinstance(of, list):
+        for item in of:
+            yield from values(item, key)
+
+
+# --- Variables -------------------------------------------------------------------------------------------------------
+
+
+def test_defaults_and_specification_are_one_thing() -> None:
+    assert list(DEFAULTS.items()) == [(name, spec["default"]) for name, spec in OPTIONS.items()]
+
+
+def test_every_entry_point_has_the_same_variables() -> None:
+    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    for name, spec in specs.items():
+        assert (ROLE / "tasks" / f"{name}.yml").is_file()
+        assert set(spec["options"]) <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_variable_is_described(name: str) -> None:
+    spec = OPTIONS[name]
+    assert re.fullmatch(r"flask_apache_[a-z][a-z_]*", name)
+    assert set(spec) <= {"type", "elements", "choices", "description", "default"}
+    assert re.fullmatch(r"[A-Z0-9`Cp].*\.", spec["description"]), "a sentence"
+    assert ("elements" in spec) == (spec["type"] == "list")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_default_is_of_its_type(name: str) -> None:
+    spec, default = OPTIONS[name], DEFAULTS[name]
+    if default is not None:
+        assert type(default) is TYPES[spec["type"]]
+    for item in default if isinstance(default, list) else []:
+        assert type(item) is TYPES[spec["elements"]]
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name.startswith("flask_apache_daemon_")])
+def test_an_option_of_the_pools_has_the_type_that_mod_wsgi_reads(name: str) -> None:
+    words = {
+        "umask": "str",  # octal digits
+        "lang": "str",
+        "locale": "str",
+        "switch_interval": "float",
+        "server_metrics": "bool",
+        "supplementary_groups": "list",
+    }
+    assert OPTIONS[name]["type"] == words.get(name.removeprefix("flask_apache_daemon_"), "int")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_no_variable_is_idle(name: str) -> None:
+    """Each is used by a task, a template or a constant; the pools' options are used by their common beginning."""
+    files = [path for part in ("tasks", "handlers", "templates", "vars") for path in (ROLE / part).iterdir()]
+    wanted = "^flask_apache_daemon_" if name.startswith("flask_apache_daemon_") else rf"{name}\b"
+    pattern = re.escape(wanted) if wanted.startswith("^") else wanted
+    assert any(re.search(pattern, path.read_text()) for path in files)
+
+
+def test_no_file_uses_a_variable_that_does_not_exist() -> None:
+    found = set()
+    for part in ("tasks", "handlers", "templates", "vars", "defaults"):
+        for path in (ROLE / part).iterdir():
+            found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
+    assert found - set(OPTIONS) <= {"flask_apache_wsgi"}  # also a file's name
+
+
+@pytest.mark.parametrize("path", [*(ROLE / "meta").glob("*.yml"), ROOT / "galaxy.yml"], ids=lambda path: path.name)
+def test_no_key_stands_twice(path: Path) -> None:
+    keys = re.findall(r"(?m)^ {6}(flask_apache_\w+):", path.read_text())
+    assert len(keys) == len(set(keys))
+
+
+# --- Documents -------------------------------------------------------------------------------------------------------
+
+
+def test_the_readmes_table_is_the_generated_one() -> None:
+    program = [sys.executable, str(ROOT / "docs/variables.py"), "--check"]
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_readme_names_every_variable(name: str) -> None:
+    assert f"\n| `{name}` | " in (ROLE / "README.md").read_text()
+
+
+def test_the_version_is_the_changelogs_newest() -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    newest = re.search(r"(?m)^## \[?v?(\d+\.\d+\.\d+[\w.+-]*)", (ROOT / "CHANGELOG.md").read_text())
+    assert newest is not None
+    assert newest[1] == version
+
+
+# --- The role's own rules --------------------------------------------------------------------------------------------
+
+
+def test_the_budget() -> None:
+    assert len(ALL_TASKS) <= 60
+    modules = [module for parameters in ALL_TASKS for module in of_module(parameters.values[1])]  # type: ignore[arg-type]
+    assert modules.count("ansible.builtin.set_fact") <= 2
+    assert sum("rescue" in parameters.values[1] for parameters in ALL_TASKS) <= 1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_stage_fits_on_a_page(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(lines) <= 65  # "about 60"
+
+
+def test_every_stage_is_in_the_table_of_contents() -> None:
+    imported = [task["ansible.builtin.import_tasks"] for task in tasks(ROLE / "tasks/main.yml")]
+    assert len(imported) == len(set(imported))
+    entry_points = {
+        f"{name}.yml" for name in yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    }
+    assert {path.name for path in (ROLE / "tasks").glob("*.yml")} - entry_points == set(imported)
+
+
+@pytest.mark.parametrize(("path", "task"), ALL_TASKS)
+def test_a_task(path: Path, task: dict[str, Any]) -> None:
+    (module,) = of_module(task) or {"block"}
+    assert module.startswith("ansible.builtin.") or (module == "block" and "block" in task)
+    assert "ignore_errors" not in task
+    assert all(isinstance(mode, str) for mode in values(task, "mode"))
+    if path.parent.name == "tasks" and path.stem != "main":
+        assert re.match(rf"{path.stem} \| [A-Z]", task["name"])
+    if module in ("ansible.builtin.command", "ansible.builtin.shell"):
+        assert "changed_when" in task or "creates" in task[module]
+    if module in ("ansible.builtin.template", "ansible.builtin.copy"):
+        assert "mode" in task[module]
+    if "register" in task:
+        assert task["register"].startswith("__flask_apache_")
+
+
+@pytest.mark.parametrize("path", sorted((ROLE / "templates").glob("*.j2")), ids=lambda path: path.name)
+def test_a_template_says_who_owns_the_file(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("{{ ansible_managed | comment }}\n") or path.name.endswith(".json.j2")
+
+
+def test_the_role_is_complete_without_the_collection() -> None:
+    """Galaxy imports it alone; a link out of it would dangle, and plugins would not be found."""
+    for path in ROLE.rglob("*"):
+        assert not path.is_symlink() or path.resolve().is_relative_to(ROLE)
+    names = {path.name for path in ROLE.iterdir()}
+    assert {"README.md", "LICENSE", "meta", "defaults", "tasks"} <= names
+    assert not names & {"library", "filter_plugins", "module_utils"}

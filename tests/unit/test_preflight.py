@@ -1,0 +1,463 @@
+"""What the role refuses before it touches anything, and in which words."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.programs import FILES, ROLE, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+preflight = load("preflight.py")
+
+SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+DISTRIBUTIONS = {"Debian": {"12": "4.9.4", "13": "5.0.2"}, "Ubuntu": {"24.04": "5.0.0"}}
+SECRET = "correct horse battery staple"
+
+HOST: dict[str, Any] = {
+    "root": True,
+    "distribution": "Debian",
+    "distribution_version": "12",
+    "python": "3.11",
+    "distribution_python": "3.11",
+    "listeners": {"80": "apache2 (pid 7)", "8080": "nginx (pid 12)"},
+    "user": None,
+    "apps": [
+        {
+            "app": "shop",
+            "user": "shop",
+            "python_version": "3.11",
+            "port": 80,
+            "server_name": "shop.example.com",
+            "server_aliases": ["buy.example.com"],
+            "mount": "/",
+        }
+    ],
+    "configuration": {
+        "sites": [
+            {"file": "/etc/apache2/sites-enabled/000-default.conf", "port": 80, "hosts": [], "stock": True},
+            {"file": "/etc/blog.conf", "port": 81, "hosts": ["blog.example.com"], "stock": False},
+        ]
+    },
+}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.mkdir()
+    (path / "requirements.txt").write_text("flask\n")
+    (path / "-r").write_text("")
+    return path
+
+
+def variables(source: Path, /, **own: object) -> dict[str, Any]:
+    """Return the defaults with their templates filled in, and what a test changes, by short names."""
+    values: dict[str, Any] = copy.deepcopy(DEFAULTS)
+    values |= {
+        "flask_apache_source": str(source),
+        "flask_apache_user": "app",
+        "flask_apache_server_name": "www.example.com",
+        "flask_apache_environment": {"DATABASE_PASSWORD": SECRET, "WORKERS": 3},
+    }
+    return values | {f"flask_apache_{name}": value for name, value in own.items()}
+
+
+def errors(values: dict[str, Any], **host: object) -> list[str]:
+    found: list[str] = preflight.errors(values, list(SPEC), HOST | host, DISTRIBUTIONS)
+    return found
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"app": "a" + 31 * "z", "user": "a" + 31 * "z"},
+        {"app": "my-shop-2", "user": "_shop"},
+        {"mount": "/a/b"},
+        {"mount": "/a.b", "health_path": "/healthz?full=1&x=%20"},
+        {"server_name": "192.0.2.7"},
+        {"server_name": "WWW.Example.COM", "server_aliases": ["example.com", "*.example.com", "xn--bcher-kva.example"]},
+        {"port": 8443, "request_body_limit": 0},
+        {"port": "443", "health_timeout": "5", "health_status": ["200", 404]},  # as `-e` gives them
+        {"default_server": "no", "manage_service": "false", "port": 81},
+        {"default_server": "True", "manage_service": 1, "daemon_server_metrics": "off"},
+        {"wsgi": "package.module:app"},
+        {"wsgi": "package:factory()"},
+        {"wsgi": "package:holder.factory('production', 5, {'a': [1, None]}, debug=True)"},
+        {"requirements": []},
+        {"access_log": "/var/log/shop/access.log", "error_log": None},
+        {"mod_wsgi_telemetry": "unix:/run/telemetry.sock interval=0.5", "mod_wsgi_slow_requests": 0.5},
+        {"mod_wsgi_telemetry": None, "mod_wsgi_slow_requests": None},
+        {"mod_wsgi_source": "pip", "mod_wsgi_version": "4.9"},
+        {"daemon_umask": "077", "daemon_lang": "en_GB.utf8", "daemon_locale": "de_DE.UTF-8"},
+        {"daemon_umask": "0027", "daemon_cpu_priority": -20, "daemon_switch_interval": "0.001"},
+        {"daemon_supplementary_groups": ["adm", "ssl-cert"]},
+        {name.removeprefix("flask_apache_"): None for name, spec in SPEC.items() if spec["default"] is None},
+        {"source_exclude": ["*.log", "tests", "[!a]*"]},
+        {"source_exclude": [], "pip_args": ["--index-url=https://user:it's@pypi.example.com/simple", "--no-deps"]},
+        {"app": "shop", "user": "shop", "server_name": "shop.example.com"},  # the app itself is no neighbour
+        {"server_name": "shop.example.com", "mount": "/blog"},
+        {"server_name": "shop.example.com", "port": 81},
+    ],
+    ids=repr,
+)
+def test_what_works_is_accepted(source: Path, own: dict[str, Any]) -> None:
+    assert errors(variables(source, **own)) == []
+
+
+NO_STRING = "is no string; write it in quotes"
+NO_CALL = "is not valid; write module:factory() with literal arguments"
+LOCALE = "is not valid; write a UTF-8 locale such as C.UTF-8: others break file names"
+MOUNT = "is not valid; write / or a path such as /shop, with no slash at its end"
+HOST_NAME = "is no host name; write one such as www.example.com"
+ALIAS = "is no host name; write one such as example.com or *.example.com"
+APP = "is not valid; write a lower-case letter, then up to 31 letters, digits or hyphens"
+WSGI = "is not valid; write module:callable or module:factory()"
+REQUIREMENTS = "is not valid; write paths below the source, such as requirements.txt"
+PATTERN = "is not valid; write names or patterns such as *.log, without a slash or a leading hyphen"
+LOG = "is not valid; write an absolute path, or nothing for the app's own files"
+TELEMETRY = "is not valid; write unix:/path, or unix:/path interval=SECONDS with at least 0.5"
+UMASK = "is not valid; write three octal digits in quotes, such as '0027'"
+PORT = "write 1 to 65535"
+CONTROL = "holds a control character; write it without"
+QUOTE = "holds a quote, a backslash or ${; write it without"
+SYSTEM_USER = "is a user of the system; write a user of the app's own"
+STATUS = "is no HTTP status; write numbers such as 200"
+CERTIFICATE = "is no PEM certificate on the controller; write its path"
+
+REFUSED: list[tuple[str, Any, str]] = [
+    # variable, its value, the line without the variable's name
+    ("app", "", f"'' {APP}"),
+    ("app", "Shop", f"'Shop' {APP}"),
+    ("app", "1shop", f"'1shop' {APP}"),
+    ("app", "../etc", f"'../etc' {APP}"),
+    ("app", "a" * 33, f"'{'a' * 33}' {APP}"),
+    ("app", "vhosts", f"'vhosts' {APP}"),
+    ("app", "café", f"'café' {APP}"),
+    ("app", None, "None is no string; write one, in quotes"),
+    ("app", ["shop"], "['shop'] is no string; write one, in quotes"),
+    ("user", "a b", "'a b' is not valid; write a Unix user name of the app's own"),
+    ("user", 1000, "1000 is no string; write one, in quotes"),
+    ("user", "root", f"'root' {SYSTEM_USER}"),
+    ("user", "nobody", f"'nobody' {SYSTEM_USER}"),
+    ("user", "flask-apache-build", f"'flask-apache-build' {SYSTEM_USER}"),
+    ("user", "shop", "'shop' is the user of the app shop; write a user of the app's own"),
+    ("mount", "", f"'' {MOUNT}"),
+    ("mount", "shop", f"'shop' {MOUNT}"),
+    ("mount", "/shop/", f"'/shop/' {MOUNT}"),
+    ("mount", "//", f"'//' {MOUNT}"),
+    ("mount", "/a/../b", f"'/a/../b' {MOUNT}"),
+    ("mount", "/größe", f"'/größe' {MOUNT}"),
+    ("mount", "/" + "a" * 998, f"'/{'a' * 95}... {MOUNT}"),
+    ("health_path", "healthz", "'healthz' is not valid; write a path below the mount, such as /healthz"),
+    ("health_path", "/a b", "'/a b' is not valid; write a path below the mount, such as /healthz"),
+    ("health_path", "/größe", "'/größe' is not valid; write a path below the mount, such as /healthz"),
+    ("health_status", [200, 42], f"42 {STATUS}"),
+    ("health_status", [True], f"True {STATUS}"),
+    ("health_status", [], "[] holds nothing; write numbers such as 200"),
+    ("health_status", 200, "200 is no list; write one such as [a, b]"),
+    ("server_name", "", f"'' {HOST_NAME}"),
+    ("server_name", None, "None is no string; write one, in quotes"),
+    ("server_name", "a_b.example.com", f"'a_b.example.com' {HOST_NAME}"),
+    ("server_name", "*.example.com", f"'*.example.com' {HOST_NAME}"),
+    ("server_name", "bücher.example", f"'bücher.example' {HOST_NAME}"),
+    ("server_name", "\u212aelvin.example", f"'\u212aelvin.example' {HOST_NAME}"),
+    ("server_name", "::1", f"'::1' {HOST_NAME}"),
+    ("server_name", ".".join(["a" * 60] * 4), f"'{'a' * 60}.{'a' * 35}... {HOST_NAME}"),
+    (
+        "server_name",
+        "buy.example.com",
+        (
+            "'buy.example.com' would share buy.example.com with the app shop of "
+            "shop.example.com; write the same server name, or names that only one has"
+        ),
+    ),
+    ("server_aliases", ["*"], f"'*' {ALIAS}"),
+    ("server_aliases", ["a.*.example.com"], f"'a.*.example.com' {ALIAS}"),
+    ("server_aliases", [80], f"80 {NO_STRING}"),
+    ("server_aliases", "example.com", "'example.com' is no list; write one such as [a, b]"),
+    ("server_aliases", None, "None is no list; write one such as [a, b]"),
+    ("port", 0, f"0 is out of range; {PORT}"),
+    ("port", "65536", f"'65536' is out of range; {PORT}"),
+    ("port", 10**30, f"{10**30} is out of range; {PORT}"),
+    ("port", True, f"True is no number; {PORT}"),
+    ("port", 80.0, f"80.0 is no number; {PORT}"),
+    ("port", " 80 ", f"' 80 ' is no number; {PORT}"),
+    ("port", "080", f"'080' is no number; {PORT}"),
+    ("port", None, f"None is no number; {PORT}"),
+    ("port", 8080, "8080 is held by nginx (pid 12); stop that program, or write another port"),
+    ("port", "8080", "'8080' is held by nginx (pid 12); stop that program, or write another port"),
+    ("keep_releases", 1, "1 is out of range; write 2 to 1000 releases: the live and the previous one are always kept"),
+    ("request_body_limit", -1, "-1 is out of range; write 0 to 2147483647 bytes, 0 for no limit"),
+    ("log_keep_days", 0, "0 is out of range; write 1 to 36500 days"),
+    ("wsgi", "app", f"'app' {WSGI}"),
+    ("wsgi", "app:", f"'app:' {WSGI}"),
+    ("wsgi", "app:create(config)", f"'app:create(config)' {NO_CALL}"),
+    ("wsgi", "app:create(open('/etc/passwd'))", f"\"app:create(open('/etc/passwd'))\" {NO_CALL}"),
+    ("wsgi", "app:create()()", f"'app:create()()' {NO_CALL}"),
+    ("wsgi", "app:create().app.run(1)", f"'app:create().app.run(1)' {NO_CALL}"),
+    ("wsgi", "app:create({[]: 1})", f"'app:create({{[]: 1}})' {NO_CALL}"),
+    ("wsgi", "app:create(*[1])", f"'app:create(*[1])' {NO_CALL}"),
+    ("wsgi", f"app:create({'-' * 5000}1)", f"'app:create({'-' * 85}... {NO_CALL}"),
+    ("requirements", ["/etc/passwd"], f"'/etc/passwd' {REQUIREMENTS}"),
+    ("requirements", ["-r"], f"'-r' {REQUIREMENTS}"),
+    ("requirements", "requirements.txt", "'requirements.txt' is no list; write one such as [a, b]"),
+    ("source_exclude", ["a/b"], f"'a/b' {PATTERN}"),
+    ("source_exclude", ["-x"], f"'-x' {PATTERN}"),
+    ("pip_args", ["--timeout", 30], f"30 {NO_STRING}"),
+    ("pip_args", ["--no-deps\n"], f"'--no-deps\\n' {CONTROL}"),
+    (
+        "python",
+        "python3",
+        "'python3' is not valid; write the absolute path of an interpreter on the host, such as /usr/bin/python3",
+    ),
+    ("mod_wsgi_version", 6.1, "6.1 is no string; write one, in quotes"),
+    ("mod_wsgi_version", "latest", "'latest' is not valid; write a version of mod_wsgi on PyPI, such as 6.1.1"),
+    ("mod_wsgi_telemetry", "udp:1.2.3.4:5", f"'udp:1.2.3.4:5' {TELEMETRY}"),
+    ("mod_wsgi_telemetry", "unix:/a interval=0.1", f"'unix:/a interval=0.1' {TELEMETRY}"),
+    ("mod_wsgi_slow_requests", "nan", "'nan' is no number; write 0 to 86400 seconds"),
+    ("mod_wsgi_slow_requests", -0.5, "-0.5 is out of range; write 0 to 86400 seconds"),
+    ("access_log", "access.log", f"'access.log' {LOG}"),
+    ("error_log", "/var/log/a b.log", f"'/var/log/a b.log' {LOG}"),
+    ("error_log", "syslog:local1", f"'syslog:local1' {LOG}"),
+    ("manage_service", "y", "'y' is neither true nor false; write one of these"),
+    ("default_server", None, "None is neither true nor false; write one of these"),
+    ("environment", f"SECRET_KEY={SECRET}", "is no mapping; write one such as {NAME: 'value'}"),
+    ("environment", {"A-B": SECRET}, "'A-B' is no name of an environment variable; write letters, digits and _"),
+    ("environment", {"A": [SECRET]}, "'A' has a list for a value; write a string in quotes"),
+    ("environment", {"A": None}, "'A' has a NoneType for a value; write a string in quotes"),
+    ("environment", {"A": f"{SECRET}\0"}, "'A' has a NUL byte in its value; encode it, for example as base64"),
+    (
+        "environment",
+        {"FLASK_APACHE_POOL": SECRET},
+        "'FLASK_APACHE_POOL' is set by the role itself; choose another name",
+    ),
+    ("ca_certificates", ["/nowhere"], f"'/nowhere' {CERTIFICATE}"),
+    ("ca_certificates", ["/"], f"'/' {CERTIFICATE}"),
+    ("daemon_umask", 511, "511 is no string; write one, in quotes"),  # what YAML makes of 0777
+    ("daemon_umask", "0800", f"'0800' {UMASK}"),
+    ("daemon_lang", "C", f"'C' {LOCALE}"),
+    ("daemon_locale", "de_DE.ISO-8859-1", f"'de_DE.ISO-8859-1' {LOCALE}"),
+    ("daemon_processes", 0, "0 is out of range; write 1 to 1000 processes"),
+    ("daemon_processes", None, "None is no number; write 1 to 1000 processes"),
+    ("daemon_memory_limit", 512, "512 is out of range; write 33554432 to 4611686018427387904 bytes"),
+    ("daemon_cpu_priority", 20, "20 is out of range; write -20 to 19"),
+    ("daemon_switch_interval", 0, "0 is out of range; write 0.0001 to 60 seconds"),
+    ("daemon_header_buffer_size", 4096, "4096 is out of range; write 8192 to 2147483647 bytes"),
+    ("daemon_queue_timeout", -1, "-1 is out of range; write 0 to 86400 seconds"),
+    ("daemon_supplementary_groups", ["a,b"], "'a,b' is not valid; write names of Unix groups"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"), REFUSED, ids=[f"{name}-{value!r:.40}" for name, value, _ in REFUSED]
+)
+def test_what_does_not_work_is_refused_in_one_line(source: Path, name: str, value: object, line: str) -> None:
+    own = {name: value} if name != "app" else {name: value, "user": "own"}
+    assert errors(variables(source, **own)) == [f"flask_apache_{name}: {line}"]
+
+
+@pytest.mark.parametrize(
+    ("own", "host", "line"),
+    [
+        (
+            {},
+            {"distribution": "Debian", "distribution_version": "11"},
+            "host: Debian 11 is not supported; use one of Debian 12, Debian 13, Ubuntu 24.04",
+        ),
+        (
+            {},
+            {"distribution": "Arch", "distribution_version": ""},
+            "host: Arch  is not supported; use one of Debian 12, Debian 13, Ubuntu 24.04",
+        ),
+        ({}, {"root": False}, "host: the role does not run as root there; set become: true on the play"),
+        (
+            {"python": "/opt/python"},
+            {"python": None},
+            "flask_apache_python: '/opt/python' does not run on the host; write an installed interpreter",
+        ),
+        (
+            {"python": "/opt/python"},
+            {"python": "3.14", "apps": []},
+            (
+                "flask_apache_python: '/opt/python' is Python 3.14, but the distribution's mod_wsgi is of 3.11; "
+                "write /usr/bin/python3, or set flask_apache_mod_wsgi_source: pip"
+            ),
+        ),
+        (
+            {"python": "/opt/python", "mod_wsgi_source": "pip"},
+            {"python": "3.14"},
+            (
+                "flask_apache_python: '/opt/python' is Python 3.14, but the app shop on this Apache runs 3.11; "
+                "one Apache has one mod_wsgi, and that one Python: write the same interpreter"
+            ),
+        ),
+        (
+            {"mod_wsgi_source": "pip", "mod_wsgi_version": "4.7.1"},
+            {},
+            "flask_apache_mod_wsgi_version: '4.7.1' is too old; write 4.9.0 or newer",
+        ),
+        (
+            {"user": "backup"},
+            {"user": {"uid": 34}},
+            "flask_apache_user: 'backup' is a user of the system; write a user of the app's own",
+        ),
+        (
+            {"server_name": "Shop.example.com"},
+            {},
+            "flask_apache_mount: '/' is the mount of the app shop; write another path or server name",
+        ),
+        (
+            {"server_aliases": ["BUY.example.com"], "mount": "/other"},
+            {},
+            (
+                "flask_apache_server_name: 'www.example.com' would share buy.example.com with the app shop of "
+                "shop.example.com; write the same server name, or names that only one has"
+            ),
+        ),
+        (
+            {"port": "81", "server_name": "blog.example.com"},
+            {},
+            (
+                "flask_apache_server_name: 'blog.example.com' is already served by /etc/blog.conf; "
+                "write another name or port"
+            ),
+        ),
+        (
+            {"port": 81, "default_server": "yes"},
+            {},
+            (
+                "flask_apache_default_server: 'yes' would take requests away from /etc/blog.conf; "
+                "write false and a server name, or another port"
+            ),
+        ),
+    ],
+    ids=lambda value: f"{value}"[:40],
+)
+def test_what_the_host_does_not_allow_is_refused_in_one_line(
+    source: Path, own: dict[str, Any], host: dict[str, Any], line: str
+) -> None:
+    assert errors(variables(source, **own), **host) == [line]
+
+
+def test_what_is_not_on_the_controller_is_refused(source: Path) -> None:
+    gone = f"{source}-gone"
+    remedy = "is no directory of the controller; write the app's absolute path"
+    assert errors(variables(source, source=gone)) == [preflight.message("source", gone, remedy)]
+    assert errors(variables(source, source="app")) == [f"flask_apache_source: 'app' {remedy}"]
+    assert errors(variables(source, source="/" + "a" * 5000)) == [f"flask_apache_source: '/{'a' * 95}... {remedy}"]
+    assert errors(variables(source, source=None)) == [
+        "flask_apache_source: None is no string; write one, in quotes",
+    ]
+    assert errors(variables(source, requirements=["dev.txt"])) == [
+        f"flask_apache_requirements: 'dev.txt' is not in {source}; write an existing file, or [] for none"
+    ]
+    (source / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    (source / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    own = variables(source, ca_certificates=[str(source / "ca.pem"), str(source / "key.pem")])
+    assert errors(own) == [preflight.message("ca_certificates", str(source / "key.pem"), CERTIFICATE)]
+
+
+@pytest.mark.parametrize("text", ['"', "'", "`", "\\", "${APACHE_LOG_DIR}"])
+def test_nothing_gets_out_of_apaches_quotes(source: Path, text: str) -> None:
+    value = f"/var/log/{text}"
+    assert preflight.message("access_log", value, QUOTE) in errors(variables(source, access_log=value))
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x7f", "\u0085", "\u2028", "\t"])
+def test_no_variable_takes_a_control_character(source: Path, character: str) -> None:
+    text = [name for name, spec in SPEC.items() if spec["type"] in ("str", "path") and "choices" not in spec]
+    for name in text:
+        value = f"a{character}Alias /x /etc"
+        found = errors({**variables(source), name: value})
+        assert any(line.startswith(f"{name}: ") and line.endswith(CONTROL) for line in found), name
+        assert not any(character in line for line in found)
+
+
+def test_all_errors_are_reported_at_once(source: Path) -> None:
+    own = variables(
+        source,
+        app="Shop",
+        port=0,
+        server_aliases="example.com",
+        environment=f"A={SECRET}",
+        daemon_threads="many",
+        source="nowhere",
+        enviroment={"A": SECRET},
+    )
+    lines = errors(own, root=False)
+    names = [line.partition(":")[0].removeprefix("flask_apache_") for line in lines]
+    assert sorted(names) == sorted(
+        ["app", "port", "server_aliases", "environment", "daemon_threads", "source", "enviroment", "host"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("flask_apache_enviroment", "flask_apache_environment"),
+        ("flask_apache_deamon_threads", "flask_apache_daemon_threads"),
+        ("flask_apache_servername", "flask_apache_server_name"),
+        ("flask_apache_heath_path", "flask_apache_health_path"),
+    ],
+)
+def test_a_typing_error_gets_the_nearest_name(source: Path, typo: str, meant: str) -> None:
+    assert errors({**variables(source), typo: SECRET}) == [f"{typo}: no such variable; did you mean {meant}?"]
+
+
+def test_a_neighbour_of_an_older_role_is_no_traceback(source: Path) -> None:
+    assert errors(variables(source), apps=[{}, {"app": "old"}]) == []
+
+
+def test_the_program_answers_json(source: Path) -> None:
+    question = {
+        "variables": variables(source, port=0),
+        "known": list(SPEC),
+        "host": HOST,
+        "distributions": DISTRIBUTIONS,
+    }
+    answer = subprocess.run(
+        [sys.executable, FILES / "preflight.py"], input=json.dumps(question), check=True, capture_output=True, text=True
+    )
+    assert json.loads(answer.stdout) == [f"flask_apache_port: 0 is out of range; {PORT}"]
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**40), 10**40),
+        st.floats(),
+        st.text(max_size=30),
+        st.sampled_from(
+            ["", "80", "yes", "a=b", '{"a": [1]}', "a,b", "/", "a:b(", "nan", "1e999", "x" * 5000, "/" * 5000]
+        ),
+    ),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.dictionaries(st.sampled_from(sorted(SPEC)), ANYTHING, min_size=1, max_size=3))
+def test_whatever_ansible_lets_through_gets_lines_not_a_traceback(source: Path, changes: dict[str, Any]) -> None:
+    values = variables(source) | changes
+    if ArgumentSpecValidator(SPEC).validate(values).error_messages:
+        return
+    for line in errors(values):
+        assert line.startswith(("flask_apache_", "host: "))
+        assert len(line.splitlines()) == 1
+        assert SECRET not in line
