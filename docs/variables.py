@@ -29,7 +29,8 @@ def sections(text: str) -> dict[str, str]:
 
 def markdown(text: str) -> str:
     """Return Ansible's markup as Markdown that fits into a table's cell."""
-    return re.sub(r"C\(((?:[^()]|\(.*?\))*)\)", r"`\1`", text).replace("|", "\\|").strip()
+    code = re.sub(r"[CV]\(((?:\\.|[^)\\])*)\)", lambda found: "`" + found[1].replace("\\)", ")") + "`", text)
+    return code.replace("|", "\\|").strip()
 
 
 def is_plain(text: str) -> bool:
@@ -58,16 +59,31 @@ def row(name: str, spec: dict[str, Any]) -> str:
     return f"| `{name}` | {kind} | `{show(spec['default'])}` | {description} |"
 
 
-def render(options: dict[str, Any], defaults: str) -> str:
-    """Return the tables, one for each group of defaults."""
+def heading(title: str, text: str) -> list[str]:
+    """Return the lines above a table's rows."""
+    return [
+        "",
+        f"### {title}",
+        "",
+        *([f"{text[:1].upper()}{text[1:].rstrip('.')}.", ""] if text else []),
+        "| variable | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+
+
+def render(specs: dict[str, dict[str, Any]], defaults: str) -> str:
+    """Return the tables: of the role, one for each group of defaults; then one for each other entry point."""
     lines = []
     groups = sections(defaults)
-    for name, spec in options.items():
+    for name, spec in specs["main"]["options"].items():
         if name in groups:
             title, _, rest = groups[name].partition(": ")
-            lines += ["", f"### {title}", "", *([f"{rest[:1].upper()}{rest[1:].rstrip('.')}.", ""] if rest else [])]
-            lines += ["| variable | type | default | meaning |", "|---|---|---|---|"]
+            lines += heading(title, rest)
         lines.append(row(name, spec))
+    for entry_point, spec in specs.items():
+        if entry_point != "main":
+            lines += heading(f"`tasks_from: {entry_point}`", markdown(" ".join(spec["description"])))
+            lines += [row(name, option) for name, option in spec["options"].items()]
     return "\n".join([*lines[1:], ""])
 
 
@@ -82,10 +98,8 @@ def document(readme: str, tables: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Rewrite the README, or with ``--check`` compare it."""
-    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text(encoding="utf-8"))
-    tables = render(
-        options["argument_specs"]["main"]["options"], (ROLE / "defaults/main.yml").read_text(encoding="utf-8")
-    )
+    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+    tables = render(specs, (ROLE / "defaults/main.yml").read_text(encoding="utf-8"))
     found = README.read_text(encoding="utf-8")
     wanted = document(found, tables)
     if "--check" not in arguments:

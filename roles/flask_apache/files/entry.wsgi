@@ -1,7 +1,8 @@
 """Entry script of every pool: loads the release that this process was started in, or says loudly why it cannot.
 
 mod_wsgi runs it in each daemon process; ``python entry.wsgi``, as the app's user in a release's ``app`` directory,
-is the same load as a check (``flask-apachectl prepare`` does that before a pool is started).
+is the same load as a check (``flask-apachectl prepare`` does that before a pool is started), and
+``python entry.wsgi COMMAND`` runs a command in the app's environment (``flask-apachectl run``).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def set_environment(release: dict[str, Any]) -> None:
         FLASK_APACHE_APP=release["app"],
         FLASK_APACHE_RELEASE=release["id"],
         FLASK_APACHE_DATA=release["data"],
+        HOME=release["data"],
         FLASK_APACHE_POOL=getattr(sys.modules.get("mod_wsgi"), "process_group", ""),
     )
     os.environ.setdefault("VIRTUAL_ENV", sys.prefix)
@@ -114,8 +116,19 @@ def explain(error: Exception) -> None:
     print("".join([*traceback.format_list(frames), *trace.format_exception_only()]), file=sys.stderr)
 
 
+def run(command: list[str]) -> None:
+    """Replace this process by a command with the release's environment."""
+    with open(os.path.join(RELEASE_DIR, "release.json"), encoding="utf-8") as file:
+        release = json.load(file)
+    set_environment(release)
+    os.environ.setdefault("FLASK_APP", release["wsgi"])
+    os.execvp(command[0], command)  # noqa: S606 - the operator's own command
+
+
 if __name__ == "__main__":
     try:
+        if sys.argv[1:]:
+            run(sys.argv[1:])
         build()
     except Exception as error:  # noqa: BLE001 - whatever the app raises
         explain(error)

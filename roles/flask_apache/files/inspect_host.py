@@ -8,6 +8,7 @@ its keys.
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 CONF = Path("/etc/flask-apache")
 APACHE = Path("/etc/apache2")
 PAGE = Path("/var/www/html")
+DEFAULT_SITE = APACHE / "sites-enabled/000-default.conf"
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
@@ -84,7 +86,15 @@ def user(name: str) -> dict[str, Any] | None:
         entry = pwd.getpwnam(name)
     except KeyError:
         return None
-    return {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell}
+    return {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell, "group": group(entry.pw_gid)}
+
+
+def group(wanted: str | int) -> str | None:
+    """Return the name of a Unix group, if there is one."""
+    try:
+        return (grp.getgrnam(wanted) if isinstance(wanted, str) else grp.getgrgid(wanted)).gr_name
+    except KeyError:
+        return None
 
 
 def interpreter(path: str) -> str | None:
@@ -118,6 +128,16 @@ def is_stock(site: Path) -> bool:
     )
 
 
+def without_absent_modules(text: str) -> str:
+    """Return configuration without the <IfModule> sections of modules that are not enabled."""
+
+    def keep(section: re.Match[str]) -> str:
+        name = re.sub(r"^mod_|(_module|\.c)$", "", section[1])
+        return section[2] if (APACHE / "mods-enabled" / f"{name}.load").exists() else ""
+
+    return re.sub(r"(?msi)^\s*<IfModule\s+(\w[\w.]*)>(.*?)^\s*</IfModule>", keep, text)
+
+
 def configuration() -> dict[str, Any]:
     """Return what the enabled Apache configuration that is not the role's says."""
     sites, ports, embedded = [], [], []
@@ -131,7 +151,7 @@ def configuration() -> dict[str, Any]:
     ):
         if "flask-apache" in path.name:
             continue
-        text = re.sub(r"(?m)^\s*#.*", "", read(path))
+        text = without_absent_modules(re.sub(r"(?m)^\s*#.*", "", read(path)))
         ports += re.findall(r"(?mi)^\s*Listen\s+(?:\S*:)?(\d+)\b", text)
         if re.search(r"(?mi)^\s*WSGI(ScriptAlias|HandlerScript)", text):
             embedded.append(str(path))
@@ -166,8 +186,10 @@ def main() -> None:
         "distribution_python": interpreter("/usr/bin/python3"),
         "listeners": listeners(),
         "user": user(str(wanted["user"])),
+        "group": group(str(wanted["user"])),
         "apps": apps(),
         "configuration": configuration(),
+        "default_site": os.readlink(DEFAULT_SITE) if DEFAULT_SITE.is_symlink() else "",
         "vhost_files": sorted(map(str, CONF.glob("vhosts/*/*.conf"))),
         "sources": sorted({path.name.partition("-")[0] for path in Path("/srv/flask-apache", app).glob("releases/*")}),
     }

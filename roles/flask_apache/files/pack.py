@@ -18,12 +18,14 @@ import json
 import os
 import sys
 import tarfile
+import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+KEPT = 86400  # seconds that an archive stays for hosts that have not got it yet
 NEVER_SHIPPED = (".git", ".hg", ".svn", "__pycache__", "*.py[co]")
 
 
@@ -119,6 +121,9 @@ def pack(members: Sequence[tuple[str, Path, tarfile.TarInfo]], archive: Path) ->
         partial.replace(archive)
     finally:
         partial.unlink(missing_ok=True)
+    for other in archive.parent.glob("*.tar.gz"):
+        if other != archive and time.time() - other.stat().st_mtime > KEPT:
+            other.unlink(missing_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

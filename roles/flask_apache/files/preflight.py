@@ -57,6 +57,9 @@ PATTERNS: dict[str, tuple[str, str]] = {
         r"|unix:(/[\w.@+-]+)+( interval=(0\.[5-9]\d*|[1-9]\d*(\.\d+)?))?",
         "unix:/path, or unix:/path interval=SECONDS with at least 0.5",
     ),
+    "health_host": (rf"|(?i:{HOST_NAME.pattern})", "a host name, or nothing for the server name"),
+    "ready_path": (r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", "a path below the mount, such as /-/ready"),
+    "rollback_to": (r"|[0-9a-f]+-[0-9a-f]+", "a release's id, as `flask-apachectl releases` shows it"),
     "daemon_umask": (r"0?[0-7]{3}", "three octal digits in quotes, such as '0027'"),
     "daemon_lang": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
     "daemon_locale": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
@@ -73,7 +76,14 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
     "log_keep_days": (1, 36500, "days"),
     "request_body_limit": (0, 2**31 - 1, "bytes, 0 for no limit"),
     "health_timeout": (1, 3600, "seconds"),
+    "health_successes": (1, 100, "rounds"),
+    "health_request_timeout": (1, 600, "seconds"),
     "build_timeout": (10, 86400, "seconds"),
+    "soak": (0, 3600, "seconds, 0 for none"),
+    "soak_errors": (0, 1000000, "answers"),
+    "canary": (0, 99, "percent, 0 for all at once"),
+    "lock_wait": (0, 3600, "seconds"),
+    "retry_after": (1, 86400, "seconds"),
     "mod_wsgi_slow_requests": (0, 86400, "seconds"),
     "daemon_processes": (1, 1000, "processes"),
     "daemon_threads": (1, 1000, "threads"),
@@ -103,8 +113,8 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
 FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
 FLAGS = ("default_server", "manage_service", "daemon_server_metrics")
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", *LIST_PATTERNS)
-STRINGS = ("server_name", "source", *PATTERNS)
+LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", "directives", *LIST_PATTERNS)
+STRINGS = ("server_name", "source", "health_body", *PATTERNS)
 # Besides daemon_*: null is as good as nothing.
 NULLABLE = ("access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
 
@@ -183,7 +193,13 @@ def check_characters(own: Variables) -> Iterator[str]:
         for text in strings(value):
             if CONTROL.search(text):
                 yield message(name, text, "holds a control character; write it without")
-            elif name not in ("wsgi", "pip_args", "source") and FORBIDDEN_IN_CONFIGURATION.search(text):
+            elif name not in (
+                "wsgi",
+                "pip_args",
+                "source",
+                "health_body",
+                "directives",
+            ) and FORBIDDEN_IN_CONFIGURATION.search(text):
                 yield message(name, text, "holds a quote, a backslash or ${; write it without")
 
 
@@ -305,6 +321,17 @@ def check_user(own: Variables, host: Variables) -> Iterator[str]:
     """Report a Unix user that is not the app's own."""
     if own["user"] in OTHERS_USERS or (host["user"] and host["user"]["uid"] in STATIC_SYSTEM_UIDS):
         yield message("user", own["user"], "is a user of the system; write a user of the app's own")
+    elif host["user"] and host["user"].get("group", own["user"]) != own["user"]:
+        group = host["user"]["group"]
+        yield message("user", own["user"], f"has the group {group}; write a user whose group has the same name")
+
+
+def check_strategy(own: Variables) -> Iterator[str]:
+    """Report wishes of a release's going live that exclude each other."""
+    if own["strategy"] == "rolling" and number(own["canary"]):
+        yield message("canary", own["canary"], "needs two pools; write 0, or flask_apache_strategy: blue_green")
+    if number(own["soak"]) and str(own["access_log"]).startswith("/dev/"):
+        yield message("soak", own["soak"], "needs an access log that is a file; write 0, or another access log")
 
 
 def check_port(own: Variables, host: Variables) -> Iterator[str]:
@@ -327,7 +354,8 @@ def check_apps(own: Variables, host: Variables) -> Iterator[str]:
             continue
         if app.get("user") == own["user"]:
             yield message("user", own["user"], f"is the user of the app {name}; write a user of the app's own")
-        if host["python"] and app.get("python_version", host["python"]) != host["python"]:
+        other_python = app.get("python") not in (None, own["python"])  # the same one may have been upgraded
+        if other_python and host["python"] and app.get("python_version", host["python"]) != host["python"]:
             yield message(
                 "python",
                 own["python"],
@@ -335,10 +363,18 @@ def check_apps(own: Variables, host: Variables) -> Iterator[str]:
                 "one Apache has one mod_wsgi, and that one Python: write the same interpreter",
             )
         server_name = app.get("server_name")
+        same_port = app.get("port") == number(own["port"])
+        same_name = server_name == str(own["server_name"]).lower()
+        if is_on(own["default_server"]) and app.get("default_server") and same_port and not same_name:
+            yield message(
+                "default_server",
+                own["default_server"],
+                f"is what {server_name} of the app {name} is already; write false, or another port",
+            )
         shared = sorted(host_names(own) & {server_name, *app.get("server_aliases", [])})
-        if app.get("port") != number(own["port"]) or not shared:
+        if not same_port or not shared:
             continue
-        if server_name != str(own["server_name"]).lower():
+        if not same_name:
             yield message(
                 "server_name",
                 own["server_name"],
@@ -383,6 +419,7 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_host(own, host, distributions),
         lambda: check_mod_wsgi(own),
         lambda: check_user(own, host),
+        lambda: check_strategy(own),
         lambda: check_port(own, host),
         lambda: check_apps(own, host),
         lambda: check_sites(own, host),
