@@ -79,8 +79,8 @@ def play(
     """
     members = [hosts] if isinstance(hosts, Host) else list(hosts)
     with tempfile.TemporaryDirectory(prefix="flask-apache-play-") as scratch:
-        inventory = Path(scratch, "inventory.json")
-        inventory.write_text(json.dumps(_inventory(members)))
+        inventory_file = Path(scratch, "inventory.json")
+        inventory_file.write_text(json.dumps(inventory(members)))
         variables = Path(scratch, "extra_vars.json")
         variables.write_text(json.dumps(dict(extra_vars or {})))
         if isinstance(playbook, (str, Path)):
@@ -90,7 +90,7 @@ def play(
             path.write_text(json.dumps([dict(item) for item in playbook]))
         program = venv.PYTHON.with_name("ansible-playbook")
         done = subprocess.run(
-            [program, f"--inventory={inventory}", f"--extra-vars=@{variables}", *arguments, path],
+            [program, f"--inventory={inventory_file}", f"--extra-vars=@{variables}", *arguments, path],
             cwd=ROOT,
             env=venv.environment(ANSIBLE_ROLES_PATH=str(ROOT / "roles"), **(env or {})),
             stdin=subprocess.DEVNULL,
@@ -119,7 +119,8 @@ def apply_role(
     return play(hosts, playbook, None, *arguments, check=check)
 
 
-def _inventory(hosts: Sequence[Host]) -> dict[str, Any]:
+def inventory(hosts: Sequence[Host]) -> dict[str, Any]:
+    """Return an Ansible inventory with the hosts in the group ``flask_apache``."""
     variables = {
         "ansible_connection": "community.docker.docker",
         "ansible_pipelining": True,

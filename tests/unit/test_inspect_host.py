@@ -63,7 +63,16 @@ def apache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_ports(apache: Path) -> None:
     (apache / "conf-enabled/more.conf").write_text("Listen 8081\nListenBackLog 500\n")
-    assert inspect_host.configuration()["ports"] == [81, 82, 443, 8080, 8081]
+    assert inspect_host.configuration()["ports"] == [81, 82, 8080, 8081]
+
+
+@pytest.mark.parametrize("name", ["mod_gnutls.c", "gnutls_module", "mod_gnutls"])
+def test_a_port_of_a_module_counts_once_that_is_enabled(apache: Path, name: str) -> None:
+    (apache / "ports.conf").write_text(PORTS.replace("mod_gnutls.c", name))
+    (apache / "mods-enabled").mkdir()
+    assert 443 not in inspect_host.configuration()["ports"]
+    (apache / "mods-enabled/gnutls.load").write_text("")
+    assert 443 in inspect_host.configuration()["ports"]
 
 
 def test_a_host_without_apache_will_listen_as_debians_does(apache: Path) -> None:

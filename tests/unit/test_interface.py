@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+OPTIONS = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+# A deploy's stages, in its order.
+STAGES = ["preflight", "packages", "mod_wsgi", "places", "app", "logs", "source", "site", "live"]
 TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
 TYPES: dict[str, type] = {
     "str": str,
@@ -70,15 +73,31 @@ def values(of: object, key: str) -> Iterator[Any]:
 # --- Variables -------------------------------------------------------------------------------------------------------
 
 
-def test_defaults_and_specification_are_one_thing() -> None:
-    assert list(DEFAULTS.items()) == [(name, spec["default"]) for name, spec in OPTIONS.items()]
+@pytest.mark.parametrize("entry_point", SPECS)
+def test_defaults_and_specification_are_one_thing(entry_point: str) -> None:
+    options = {name: option["default"] for name, option in SPECS[entry_point]["options"].items()}
+    assert list(options.items()) == [(name, value) for name, value in DEFAULTS.items() if name in options]
 
 
-def test_every_entry_point_has_the_same_variables() -> None:
-    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
-    for name, spec in specs.items():
+def test_every_default_is_specified() -> None:
+    assert set(DEFAULTS) == set(OPTIONS)
+
+
+def test_the_entry_points() -> None:
+    assert list(SPECS) == ["main", "rollback"]
+    assert list(SPECS["rollback"]["options"]) == ["flask_apache_app", "flask_apache_rollback_to"]
+    for name, spec in SPECS.items():
         assert (ROLE / "tasks" / f"{name}.yml").is_file()
-        assert set(spec["options"]) <= set(OPTIONS)
+        assert set(spec) == {"short_description", "description", "options"}
+
+
+def test_what_entry_points_share_is_of_one_type() -> None:
+    for spec in SPECS.values():
+        for name, option in spec["options"].items():
+            assert {"type": option["type"], "default": option["default"]} == {
+                "type": OPTIONS[name]["type"],
+                "default": OPTIONS[name]["default"],
+            }
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -126,13 +145,35 @@ def test_no_file_uses_a_variable_that_does_not_exist() -> None:
     for part in ("tasks", "handlers", "templates", "vars", "defaults"):
         for path in (ROLE / part).iterdir():
             found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
-    assert found - set(OPTIONS) <= {"flask_apache_wsgi"}  # also a file's name
+    assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file's name, a query's
 
 
-@pytest.mark.parametrize("path", [*(ROLE / "meta").glob("*.yml"), ROOT / "galaxy.yml"], ids=lambda path: path.name)
+def keys(node: yaml.Node) -> Iterator[list[str]]:
+    """Yield the keys of each mapping below a node; reading YAML as values would drop those that stand twice."""
+    if isinstance(node, yaml.MappingNode):
+        yield [key.value for key, _ in node.value]
+    children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
+    if not isinstance(node, yaml.ScalarNode):
+        for child in children:
+            yield from keys(child)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROLE / "meta").glob("*.yml"),
+        *(ROLE / "defaults").glob("*.yml"),
+        *(ROLE / "vars").glob("*.yml"),
+        *TASK_FILES,
+        ROOT / "galaxy.yml",
+    ],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
 def test_no_key_stands_twice(path: Path) -> None:
-    keys = re.findall(r"(?m)^ {6}(flask_apache_\w+):", path.read_text())
-    assert len(keys) == len(set(keys))
+    document = yaml.compose(path.read_text())
+    assert document is not None
+    for names in keys(document):
+        assert len(names) == len(set(names))
 
 
 # --- Documents -------------------------------------------------------------------------------------------------------
@@ -147,6 +188,13 @@ def test_the_readmes_table_is_the_generated_one() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_readme_names_every_variable(name: str) -> None:
     assert f"\n| `{name}` | " in (ROLE / "README.md").read_text()
+
+
+def test_the_readme_shows_what_each_entry_point_takes() -> None:
+    readme = (ROLE / "README.md").read_text()
+    _, main, rollback = re.split(r"<!-- variables: .*-->|### `tasks_from: rollback`", readme.partition("<!-- end")[0])
+    assert re.findall(r"(?m)^\| `(flask_apache_\w+)` \| ", main) == list(SPECS["main"]["options"])
+    assert re.findall(r"(?m)^\| `(flask_apache_\w+)` \| ", rollback) == list(SPECS["rollback"]["options"])
 
 
 def test_the_version_is_the_changelogs_newest() -> None:
@@ -166,19 +214,34 @@ def test_the_budget() -> None:
     assert sum("rescue" in parameters.values[1] for parameters in ALL_TASKS) <= 1  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize("path", sorted((ROLE / "tasks").glob("*.yml")), ids=lambda path: f"tasks-{path.stem}")
 def test_a_stage_fits_on_a_page(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
     assert len(lines) <= 65  # "about 60"
 
 
-def test_every_stage_is_in_the_table_of_contents() -> None:
-    imported = [task["ansible.builtin.import_tasks"] for task in tasks(ROLE / "tasks/main.yml")]
-    assert len(imported) == len(set(imported))
-    entry_points = {
-        f"{name}.yml" for name in yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
-    }
-    assert {path.name for path in (ROLE / "tasks").glob("*.yml")} - entry_points == set(imported)
+def imports(name: str) -> list[str]:
+    """Return the task files that a task file imports, in its order, without their suffix."""
+    found = (task.get("ansible.builtin.import_tasks") for task in tasks(ROLE / "tasks" / f"{name}.yml"))
+    return [file.removesuffix(".yml") for file in found if file]
+
+
+def test_the_table_of_contents_is_the_deploys_order() -> None:
+    assert imports("main") == STAGES
+    assert all("import_tasks" in module for task in tasks(ROLE / "tasks/main.yml") for module in of_module(task))
+
+
+def test_every_task_file_is_an_entry_point_or_part_of_one() -> None:
+    reached, waiting = set[str](), list(SPECS)
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting += [part for part in imports(name) if part not in reached]
+    assert {path.stem for path in (ROLE / "tasks").glob("*.yml")} == reached
+
+
+def test_a_deploy_and_a_rollback_end_alike() -> None:
+    assert imports("live")[-1] == imports("rollback")[-1] == "say"
 
 
 @pytest.mark.parametrize(("path", "task"), ALL_TASKS)
@@ -200,7 +263,11 @@ def test_a_task(path: Path, task: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", sorted((ROLE / "templates").glob("*.j2")), ids=lambda path: path.name)
 def test_a_template_says_who_owns_the_file(path: Path) -> None:
     text = path.read_text()
-    assert text.startswith("{{ ansible_managed | comment }}\n") or path.name.endswith(".json.j2")
+    if path.name == "503.html.j2":  # visitors get it
+        assert text.startswith("<!doctype html>\n")
+        assert "ansible_managed" not in text
+    else:
+        assert text.startswith("{{ ansible_managed | comment }}\n") or path.name.endswith(".json.j2")
 
 
 def test_the_role_is_complete_without_the_collection() -> None:

@@ -16,7 +16,8 @@ from tests.support.commands import ROOT
 from tests.support.venv import PYTHON, environment
 from tests.unit.programs import ROLE
 
-SPEC = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+SPEC = SPECS["main"]["options"]
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 SINCE = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__flask_apache_daemon_since"]
 DAEMON = sorted(name for name in SPEC if name.startswith("flask_apache_daemon_"))
@@ -130,6 +131,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"flask_apache_access_log": "/var/log/shop/a.log", "flask_apache_error_log": "/var/log/shop/e.log"},
         host(),
     ),
+    "rolling": ({"flask_apache_strategy": "rolling", "flask_apache_idle_pool": "cold"}, host()),
     "embedded": ({}, host(embedded=("/etc/apache2/sites-enabled/old.conf",))),
     "strings": (
         {**AS_STRINGS, "flask_apache_health_status": ["200", "204"], "flask_apache_manage_service": "false"},
@@ -230,9 +232,9 @@ def pools(text: str) -> dict[str, dict[str, str]]:
 
 def options(text: str) -> dict[str, str]:
     """Return the options that come from variables, which both pools must have alike."""
-    blue, green = ({key: value for key, value in pool.items() if key not in OURS} for pool in pools(text).values())
-    assert blue == green
-    return blue
+    first, *others = ({key: value for key, value in pool.items() if key not in OURS} for pool in pools(text).values())
+    assert all(other == first for other in others)
+    return first
 
 
 def option(variable: str) -> str:
@@ -338,8 +340,9 @@ def test_only_requests_below_the_mount_get_a_pool(
     rendered: dict[str, dict[str, str]], case: str, hit: list[str], miss: list[str]
 ) -> None:
     rules = directives(rendered[case]["app.conf.j2"], "RewriteRule")
-    assert len(rules) == 2  # the live pool, and a probe's
-    for pattern, substitution, _flags in rules:
+    pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2]]
+    assert len(pooled) == 7  # live, a canary by cookie and by header, its cookie, a probe, a bypass, maintenance
+    for pattern, substitution, _flags in pooled:
         assert substitution == "-"
         assert all(re.search(pattern, path) for path in hit)
         assert not any(re.search(pattern, path) for path in miss)
@@ -347,22 +350,91 @@ def test_only_requests_below_the_mount_get_a_pool(
 
 def test_the_pool_comes_from_the_apps_own_map(rendered: dict[str, dict[str, str]]) -> None:
     text = rendered["names"]["app.conf.j2"]
-    assert directives(text, "RewriteMap") == [["my-shop", "txt:/etc/flask-apache/my-shop/live.map"]]
-    live, probe = (flags for *_, flags in directives(text, "RewriteRule"))
-    assert live == "[E=FLASK_APACHE_POOL_MY_SHOP:${my-shop:live}]"
-    assert probe == "[E=FLASK_APACHE_POOL_MY_SHOP:%1,E=FLASK_APACHE_PROBE:1]"
+    assert directives(text, "RewriteMap") == [["my-shop", "rnd:/etc/flask-apache/my-shop/live.map"]]
+    live, *others = [flags for *_, flags in directives(text, "RewriteRule") if "E=FLASK_APACHE_POOL" in flags]
+    assert live == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-${my-shop:live}]"
+    canary = "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"
+    assert others == [canary, canary, "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"]
     assert directives(text, "WSGIProcessGroup") == [["%{ENV:FLASK_APACHE_POOL_MY_SHOP}"]]
     assert directives(text, "WSGIScriptAlias") == [["/a.b", "/etc/flask-apache/my-shop/entry.wsgi"]]
 
 
 def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: dict[str, dict[str, str]]) -> None:
-    conditions = dict(directives(rendered["names"]["app.conf.j2"], "RewriteCond"))
+    conditions = {test: pattern for test, pattern, *_ in directives(rendered["names"]["app.conf.j2"], "RewriteCond")}
     address = conditions["%{CONN_REMOTE_ADDR}"]
     assert all(re.search(address, ip) for ip in ("127.0.0.1", "127.0.1.1", "::1"))
     assert not any(re.search(address, ip) for ip in ("192.0.2.1", "1270.0.0.1", "2001:db8::1", "::10"))
     token = conditions["%{HTTP:X-Flask-Apache-Probe}"]
     assert re.search(token, "0123456789abcdef" * 2)
     assert not any(re.search(token, text) for text in ("", "live", "0" * 31, "0" * 33, "0" * 32 + "}"))
+
+
+def conditions(text: str, tested: str) -> list[str]:
+    """Return the patterns of the conditions on something of a request."""
+    return [pattern for test, pattern, *_ in directives(text, "RewriteCond") if test == tested]
+
+
+def test_a_cookie_keeps_a_visitor_with_a_release(rendered: dict[str, dict[str, str]]) -> None:
+    text = rendered["names"]["app.conf.j2"]
+    release, _bypass = conditions(text, "%{HTTP_COOKIE}")
+    for cookies in ("flask_apache_my-shop=0a-1b", "a=b; flask_apache_my-shop=0a-1b", "flask_apache_my-shop=0a-1b;a=b"):
+        match = re.search(release, cookies)
+        assert match is not None
+        assert match[1] == "0a-1b"
+    for cookies in ("flask_apache_my-shop_bypass=0a-1b", "xflask_apache_my-shop=0a", "flask_apache_my-shop=0a|b", ""):
+        assert not re.search(release, cookies)
+    written = [" ".join(line) for line in directives(text, "Header") if "Set-Cookie" in line]
+    assert len(written) == 2
+    assert all("; Path=/a.b; HttpOnly; SameSite=Lax env=" in line for line in written)
+    assert written[0].startswith("always add Set-Cookie flask_apache_my-shop=%{FLASK_APACHE_CANARY_MY_SHOP}e;")
+
+
+def test_the_operator_passes_while_the_app_is_closed(rendered: dict[str, dict[str, str]]) -> None:
+    text, secret = rendered["names"]["app.conf.j2"], "0123456789abcdef" * 2
+    (query,), (_, cookie) = conditions(text, "%{QUERY_STRING}"), conditions(text, "%{HTTP_COOKIE}")
+    for pattern, asked in (
+        (query, f"flask_apache_bypass={secret}"),
+        (query, f"a=b&flask_apache_bypass={secret}&c"),
+        (cookie, f"a=b; flask_apache_my-shop_bypass={secret}"),
+    ):
+        match = re.search(pattern, asked)
+        assert match is not None
+        assert match[1] == secret
+    assert not re.search(query, f"xflask_apache_bypass={secret}")
+    assert not re.search(query, f"flask_apache_bypass={secret}0")
+    assert conditions(text, "${my-shop:bypass-%1}:%1") == ["^on:(.+)$"]
+    assert conditions(text, "${my-shop:maintenance}") == ["^on$"]
+
+
+def test_visitors_are_told_when_to_come_back(rendered: dict[str, dict[str, str]]) -> None:
+    text = rendered["names"]["app.conf.j2"]
+    assert [line[-2:] for line in directives(text, "Header") if "Retry-After" in line] == [
+        ["120", "env=FLASK_APACHE_CLOSED_MY_SHOP"],
+        ["120", "env=REDIRECT_FLASK_APACHE_CLOSED_MY_SHOP"],
+    ]
+    assert directives(text, "ErrorDocument") == [["503", "/.flask-apache/my-shop/503.html"]]
+    assert directives(text, "Alias") == [["/.flask-apache/my-shop/", "/etc/flask-apache/my-shop/pages/"]]
+
+
+@pytest.mark.parametrize(
+    ("case", "path", "health"), [("defaults", "/-/ready", "/"), ("names", "/a.b/-/ready", "/a.b/")]
+)
+def test_load_balancers_get_the_health_check_or_503(
+    rendered: dict[str, dict[str, str]], case: str, path: str, health: str
+) -> None:
+    drained, ready = (rule for rule in directives(rendered[case]["app.conf.j2"], "RewriteRule") if "ready" in rule[0])
+    assert drained[1:] == ["-", "[R=503,L]"]
+    assert ready[1:] == [health, "[PT]"]
+    for pattern in (drained[0], ready[0]):
+        assert re.search(pattern, path)
+        assert not any(re.search(pattern, other) for other in (f"{path}/", f"/x{path}", path.replace("/-/", "/x/")))
+
+
+def test_a_rolling_app_has_one_pool(rendered: dict[str, dict[str, str]]) -> None:
+    text = rendered["rolling"]["app.conf.j2"]
+    assert list(pools(text)) == ["app-blue"]
+    assert directives(text, "WSGIRestrictProcess") == [["app-blue"]]
+    assert [arguments[1] for arguments in directives(text, "WSGIImportScript")] == ["process-group=app-blue"]
 
 
 def test_names_are_lower_case(rendered: dict[str, dict[str, str]]) -> None:
@@ -428,7 +500,13 @@ TYPES: dict[str, type] = {
     "health_timeout": int,
     "build_timeout": int,
     "keep_releases": int,
+    "health_successes": int,
+    "health_request_timeout": int,
+    "soak": int,
+    "soak_errors": int,
+    "lock_wait": int,
     "manage_service": bool,
+    "default_server": bool,
     "server_aliases": list,
     "requirements": list,
     "pip_args": list,
@@ -439,6 +517,8 @@ TYPES: dict[str, type] = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_declaration_has_its_types(rendered: dict[str, dict[str, str]], case: str) -> None:
     found = json.loads(rendered[case]["app.json.j2"])
+    if CASES[case][0].get("flask_apache_daemon_umask", "") is None:
+        assert found.pop("umask") is None
     assert {name: type(value) for name, value in found.items()} == {name: TYPES.get(name, str) for name in found}
     assert {type(status) for status in found["health_status"]} == {int}
 
@@ -446,6 +526,14 @@ def test_the_declaration_has_its_types(rendered: dict[str, dict[str, str]], case
 def test_the_declaration_is_the_same_from_strings(rendered: dict[str, dict[str, str]]) -> None:
     found, expected = (json.loads(rendered[case]["app.json.j2"]) for case in ("strings", "defaults"))
     assert found == expected | {"health_status": [200, 204], "manage_service": False}
+
+
+def test_the_engine_finds_all_that_it_reads(rendered: dict[str, dict[str, str]]) -> None:
+    """Whatever it reads of its configuration is declared, and nothing else is but what the role itself reads again."""
+    program = (ROLE / "files/flask-apachectl").read_text()
+    read = set(re.findall(r"""config(?:\[|\.get\()"(\w+)\"""", program))
+    again = {"app", "server_aliases", "default_server", "python_version"}  # inspect_host.py, for preflight.py
+    assert set(json.loads(rendered["defaults"]["app.json.j2"])) == read | again
 
 
 def test_the_declaration(rendered: dict[str, dict[str, str]]) -> None:
@@ -458,7 +546,10 @@ def test_the_declaration(rendered: dict[str, dict[str, str]]) -> None:
         "port": 8080,
         "mount": "/a.b",
         "python_version": "3.11",
+        "access_log": "/var/log/flask-apache/my-shop/access.log",
         "error_log": "/var/log/flask-apache/my-shop/error.log",
+        "strategy": "blue_green",
+        "ready_path": "/-/ready",
     }
     assert {name: found[name] for name in expected} == expected
     assert json.loads(rendered["logs"]["app.json.j2"])["error_log"] == "/var/log/shop/e.log"

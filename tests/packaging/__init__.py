@@ -1,0 +1,1 @@
+"""The role and the collection as archives."""

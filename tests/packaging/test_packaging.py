@@ -1,0 +1,185 @@
+"""What a release publishes, used as its users do: installed elsewhere, read with ansible-doc, deployed with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import archives, venv
+from tests.support.commands import ROOT
+from tests.support.parallel import each
+from tests.support.playbooks import Play, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.hosts import Host
+
+DISTRIBUTIONS = ("debian-12-hot", "debian-13-hot")
+PROGRAMS = ("flask-apachectl", "inspect_host.py", "pack.py", "preflight.py")
+APP = """
+from flask import Flask
+app = Flask(__name__)
+app.add_url_rule("/", view_func=lambda: "{text}")
+"""
+PLAYBOOK = """
+- hosts: flask_apache
+  become: true
+  roles: [{role}]
+"""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A directory outside of the repository, with Ansible that knows nothing but what was installed there."""
+
+    path: Path
+
+    @property
+    def collection(self) -> Path:
+        """The installed collection."""
+        return self.path / "collections/ansible_collections/flask_apache/deploy"
+
+    @property
+    def role(self) -> Path:
+        """The installed role."""
+        return self.path / "roles/flask_apache"
+
+    def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a program of Ansible's here. Raises AssertionError when it fails."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        env = {
+            **venv.environment(),
+            **inherited,
+            "ANSIBLE_HOME": str(self.path / "home"),
+            "ANSIBLE_ROLES_PATH": str(self.path / "roles"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.path / "collections"),
+            "PATH": venv.environment()["PATH"],
+        }
+        done = subprocess.run(
+            [venv.PYTHON.with_name(program), *arguments],
+            cwd=self.path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program} ended with {done.returncode}\n{(done.stdout + done.stderr)[-6000:]}"
+        return done
+
+    def play(self, playbook: str, text: str) -> Play:
+        """Deploy the tiny app in ./app, which says a text."""
+        (self.path / "app/app.py").write_text(APP.format(text=text))
+        return read(self.run("ansible-playbook", "--inventory=inventory.json", playbook))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Elsewhere:
+    """Return a directory into which both archives are installed, with a tiny app."""
+    here = Elsewhere(tmp_path_factory.mktemp("elsewhere"))
+    published = here.path / "published"
+    published.mkdir()
+    here.run("ansible-galaxy", "collection", "install", archives.build_collection(published), "-p", "collections")
+    archive = f"file://{archives.build_role(published)},0.1.0,flask_apache"
+    here.run("ansible-galaxy", "role", "install", archive, "-p", "roles")
+    (here.path / "app").mkdir()
+    (here.path / "app/requirements.txt").write_text("flask==3.1.3\n")
+    (here.path / "role.yml").write_text(PLAYBOOK.format(role="flask_apache"))
+    (here.path / "collection.yml").write_text(PLAYBOOK.format(role="flask_apache.deploy.flask_apache"))
+    return here
+
+
+def names(directory: Path) -> set[str]:
+    """List the files below a directory, by their paths below it."""
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def test_the_role_is_complete(elsewhere: Elsewhere) -> None:
+    galaxys_own = {"meta/.galaxy_install_info"}
+    files = names(elsewhere.role) - galaxys_own
+    assert files == names_of_the_repository("roles/flask_apache/")
+    assert {"README.md", "LICENSE", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml"} <= files
+    assert_programs_are_executable(elsewhere.role)
+
+
+def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere) -> None:
+    files = names(elsewhere.collection)
+    wanted = {
+        path
+        for top in ("playbooks/", "roles/", "sample_app/", "meta/", "docs/")
+        for path in names_of_the_repository(top, below=False)
+    }
+    assert wanted <= files
+    assert {"README.md", "LICENSE", "CHANGELOG.md", "meta/runtime.yml", "playbooks/site.yml"} <= files
+    tops = {path.partition("/")[0] for path in files}
+    assert not tops & {"tests", "test", "molecule", "inventory", "deploy", "Dockerfile", "benchmarks", "ansible.cfg"}
+    assert not [top for top in tops if top.startswith(".")]
+    assert_programs_are_executable(elsewhere.collection / "roles/flask_apache")
+
+
+def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
+    """List the repository's files below a directory of it."""
+    found = {str(path) for path in archives.working_tree() if str(path).startswith(top)}
+    return {path.removeprefix(top) for path in found} if below else found
+
+
+def assert_programs_are_executable(role: Path) -> None:
+    """Expect the role's programs to be programs, and no link to leave the role."""
+    for name in PROGRAMS:
+        assert (role / "files" / name).stat().st_mode & 0o111 == 0o111, name
+        assert (role / "files" / name).read_bytes() == (ROOT / archives.ROLE / "files" / name).read_bytes()
+    assert not [path for path in role.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.parametrize("name", ["flask_apache.deploy.flask_apache", "flask_apache"])
+def test_ansible_doc_describes_the_role(elsewhere: Elsewhere, name: str) -> None:
+    text = documentation(elsewhere, name)
+    for words in (
+        "Deploy a Flask app with Apache and mod_wsgi",
+        "flask_apache_wsgi The WSGI application: `module:callable'",
+        "flask_apache_daemon_threads",
+    ):
+        assert words in text
+
+
+def test_ansible_doc_shows_code_whole(elsewhere: Elsewhere) -> None:
+    assert "(')" not in documentation(elsewhere, "flask_apache")
+
+
+def documentation(elsewhere: Elsewhere, name: str) -> str:
+    """Return what ansible-doc says of a role, in one line."""
+    return " ".join(elsewhere.run("ansible-doc", "-t", "role", name).stdout.split())
+
+
+@pytest.fixture(scope="module")
+def pair(start_host: Callable[..., Host], elsewhere: Elsewhere) -> list[Host]:
+    """Return a host of each distribution; the inventory names them."""
+    found = each(DISTRIBUTIONS, start_host)
+    variables = {
+        "ansible_connection": "community.docker.docker",
+        "ansible_pipelining": True,
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "flask_apache_source": "{{ inventory_dir }}/app",
+    }
+    inventory = {"flask_apache": {"hosts": {host.name: {} for host in found}, "vars": variables}}
+    (elsewhere.path / "inventory.json").write_text(json.dumps(inventory))
+    return found
+
+
+def test_the_role_the_collections_role_and_its_playbook_deploy(elsewhere: Elsewhere, pair: list[Host]) -> None:
+    for playbook, text in (
+        ("role.yml", "by the role"),
+        ("collection.yml", "by the collection's role"),
+        ("flask_apache.deploy.site", "by the collection's playbook"),
+    ):
+        play = elsewhere.play(playbook, text)
+        assert all(recap.changed for recap in play.recap.values())
+        for host in pair:
+            assert host.http("/", host.name).text == text

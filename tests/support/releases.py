@@ -1,0 +1,118 @@
+"""Releases of the app `tests/hosts/apps/marked`, shipped as the role ships them and made live by the engine itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.commands import ROOT, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.hosts import Host
+
+APP = ROOT / "tests/hosts/apps/marked"
+PACK = ROOT / "roles/flask_apache/files/pack.py"
+
+
+def make_source(
+    directory: Path, mark: str, *, fault: str = "", dependency: str = "", import_seconds: float = 3
+) -> Path:
+    """Make the source of a release: its mark in every module, and a fault of `misbehave.py`, if it is to be broken.
+
+    ``dependency`` is another version of click than the usual one. Returns ``directory``.
+    """
+    shutil.copytree(APP, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in directory.rglob("*.py"):
+        text = path.read_text().replace("__MARK__", mark)
+        if fault:
+            text = text.replace("__FAULT__", fault)
+        path.write_text(re.sub(r"(?m)^IMPORT_SECONDS = .*$", f"IMPORT_SECONDS = {import_seconds}", text))
+    if dependency:
+        requirements = directory / "requirements.txt"
+        requirements.write_text(requirements.read_text().replace("click==8.5.1", f"click=={dependency}"))
+    return directory
+
+
+class EngineError(AssertionError):
+    """The engine refused or failed."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """An app on a host, and the engine that runs it."""
+
+    host: Host
+    app: str
+
+    def ctl(self, *arguments: str, timeout: float = 120) -> dict[str, Any]:
+        """Run the engine and return its answer. Raises EngineError with its message when it fails."""
+        command = ["flask-apachectl", "--json", "--app", self.app, *arguments]
+        done = self.host.run(command, check=False, timeout=timeout)
+        try:
+            answer: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise AssertionError(f"{command} printed {done.stdout!r} and {done.stderr!r}") from None
+        assert (done.returncode == 0) == (not answer.get("failed")), answer
+        if done.returncode:
+            raise EngineError(answer["msg"])
+        return answer
+
+    def prepare(self, mark: str, **makings: Any) -> str:  # noqa: ANN401 - see `make_source`
+        """Ship a release's source as the role does, and let the engine prepare it. Returns its id."""
+        with tempfile.TemporaryDirectory(prefix="flask-apache-release-") as scratch:
+            source = make_source(Path(scratch, "source"), mark, **makings)
+            packed = json.loads(run([sys.executable, PACK, source, "--cache", Path(scratch, "cache")]).stdout)
+            self.host.put(Path(packed["archive"]), f"/srv/flask-apache/{self.app}/incoming/{packed['id']}.tar.gz")
+        return str(self.ctl("prepare", packed["id"])["release"])
+
+    def deploy(self, mark: str, **makings: Any) -> str:  # noqa: ANN401 - see `make_source`
+        """Prepare a release and make it live. Returns its id."""
+        release = self.prepare(mark, **makings)
+        self.ctl("activate", release)
+        return release
+
+    def declare(self, **changes: object) -> dict[str, Any]:
+        """Change what the role declared for the engine, until its next run; return what was there."""
+        path = f"/etc/flask-apache/{self.app}/app.json"
+        before: dict[str, Any] = json.loads(self.host.read(path))
+        self.host.write(path, json.dumps({**before, **changes}), mode=0o640)
+        return before
+
+    def environment(self, environment: Mapping[str, str]) -> None:
+        """Declare another environment, as the role does."""
+        path = f"/etc/flask-apache/{self.app}/env"
+        self.host.run(["tee", path], stdin=json.dumps(environment))
+
+    def live(self) -> str:
+        """Return the live release."""
+        return str(self.ctl("status")["release"])
+
+
+def apache_process(host: Host) -> tuple[int, str]:
+    """Return Apache's pid, and when that process started (in the kernel's clock ticks)."""
+    pid = host.pid_of_apache()
+    return pid, host.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
+
+
+def reloads(host: Host) -> int:
+    """Return how often Apache has started or reloaded since its log began."""
+    return host.read("/var/log/apache2/error.log").count("resuming normal operations")
+
+
+def wait_until(condition: Any, seconds: float, every: float = 0.1) -> bool:  # noqa: ANN401 - any callable
+    """Wait for a condition; return whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(every)
+    return True
