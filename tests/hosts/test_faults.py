@@ -275,7 +275,7 @@ def test_two_deploys_at_once(hosts: list[Host], source: Path) -> None:
         refused = apply_role(host, variables(source), check=False)
         assert refused.rc != 0
         assert "faults is being changed by somebody since noon" in refused.output
-        host.run("pkill -f 'sleep 60'")
+        host.run("pkill -x sleep")
         holder.wait()
         assert apply_role(host, variables(source)).rc == 0
 
@@ -284,7 +284,8 @@ def test_a_full_disk(hosts: list[Host], source: Path) -> None:
     """A release that finds no room is refused with a clear word; the live one stays; the room is given back."""
     for host in hosts:
         live = json.loads(host.run("flask-apachectl --json --app faults status").stdout)["release"]
-        change(source, "x" * 200_000)
+        change(source, f"small {host.name}")
+        (source / "large").write_bytes(os.urandom(2_000_000))
         identity = ship(host, source)
         host.run(
             f"cp -a {APP}/releases {APP}/kept && mount -t tmpfs -o size=700k tmpfs {APP}/releases && "
