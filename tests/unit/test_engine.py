@@ -816,6 +816,45 @@ def test_a_burst_of_errors_names_the_release(app: App, tmp_path: Path) -> None:
         log.refuse_more_than(4, "r1")
 
 
+@pytest.mark.parametrize("rotation", ["a new file a day", "moved away", "emptied"])
+def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation: str) -> None:
+    """A soak may last beyond midnight; nothing is counted twice, and no line of the old file is missed."""
+    path, old, new = (tmp_path / name for name in ("access.log", "access.1", "access.2"))
+    old.write_text(10 * BEFORE)
+    path.hardlink_to(old)  # as rotatelogs -L does
+    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    with path.open("a") as file:
+        file.write(2 * BEFORE)
+        file.flush()
+        assert log.errors() == 2
+        file.write(BEFORE)
+        file.flush()
+        if rotation == "emptied":
+            assert log.errors() == 3  # what comes between the last look and a truncation is lost
+            os.truncate(path, 0)
+        else:
+            path.unlink()
+            assert log.errors() == 3
+            new.write_text(2 * BEFORE)
+            path.hardlink_to(new) if rotation == "a new file a day" else new.rename(path)
+            file.write(BEFORE[:10])
+    if rotation == "emptied":
+        path.write_text(2 * BEFORE)
+    assert (log.errors(), log.errors()) == (5, 5)
+    with path.open("a") as file:
+        file.write(BEFORE)
+    assert log.errors() == 6
+
+
+def test_only_what_is_new_is_read(app: App, tmp_path: Path) -> None:
+    """A look costs what came since the last one, not the whole soak."""
+    path = tmp_path / "access.log"
+    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    path.write_text(1000 * BEFORE)
+    assert log.errors() == 1000
+    assert list(log.log.lines()) == []
+
+
 # --- The lock --------------------------------------------------------------------------------------------------------
 
 HOLDER = """

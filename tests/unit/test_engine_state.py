@@ -6,6 +6,7 @@ The engine runs as it is, below a temporary directory; only Apache, the Unix use
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -501,6 +502,46 @@ def test_a_rolled_release_that_is_not_healthy_is_rolled_back(host: Host) -> None
     assert serving(host) == [host.live()] * PROCESSES
 
 
+@ROLLING
+def test_a_pool_without_processes_is_probed_too(host: Host) -> None:
+    """A pool whose processes all have ended, and are being started again, has none to replace."""
+    good = host.deploy(SOURCES[0])["release"]
+    workers = host.apache.workers
+    for source, goes_live in ((BROKEN, False), (SOURCES[1], True)):
+        seen = itertools.count()
+
+        def dead_at_first(app: object, seen: Iterator[int] = seen) -> list[Any]:
+            if next(seen) > 0:
+                return workers(app)
+            for pid in list(host.apache.processes):
+                host.apache.stop(pid)
+            return []
+
+        release = host.prepare(source)
+        host.patch.setattr(engine, "workers", dead_at_first)
+        if goes_live:
+            assert host.command("activate", release=release)["release"] == release == host.live()
+        else:
+            with pytest.raises(engine.RefusedError, match=f"answered 500; (?s:.*)Still serving {good}"):
+                host.command("activate", release=release)
+            assert host.live() == good
+        assert serving(host) == [host.live()] * PROCESSES
+
+
+@pytest.mark.parametrize("apache", [True, False])
+def test_the_strategy_becomes_rolling(host: Host, *, apache: bool) -> None:
+    """The release of the pool that will be gone serves from the other one, be Apache down or not."""
+    live = [host.deploy(source)["release"] for source in SOURCES[:2]][-1]
+    assert engine.live_slot(host.app) == "green"
+    host.apache.running = apache
+    host.app.config["strategy"] = "rolling"
+    host.prepare(SOURCES[1])
+    assert (engine.live_slot(host.app), host.live()) == ("blue", live)
+    host.apache.start()  # with its new configuration
+    assert serving(host) == [live] * PROCESSES
+    assert host.deploy(SOURCES[1])["changed"] is False
+
+
 def test_a_rollback_goes_back_and_forth(host: Host) -> None:
     one, two = (host.deploy(source)["release"] for source in SOURCES[:2])
     for expected in (one, two, one):
@@ -543,6 +584,56 @@ def test_a_release_whose_virtual_environment_broke_is_built_anew(host: Host) -> 
     assert host.prepare(SOURCES[0]) == release == host.live()
     assert engine.is_complete(venv)
     assert (host.debris(), host.releases()) == ([], [release])
+
+
+def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_built_anew(tmp_path: Path) -> None:
+    """Killed at any moment: its directory is there all the time, and the next run builds to the end."""
+    for moment in itertools.count():
+        host = Host(tmp_path / str(moment))
+        try:
+            engine.make_slots(host.app, os.getgid())
+            host.apache.start()
+            release = host.deploy(SOURCES[0])["release"]
+            venv = (host.app.releases / release / "venv").resolve()
+            (venv / "complete.json").unlink()
+            with contextlib.suppress(Killed), host.killer.armed(moment, hard=True):
+                assert host.command("prepare", source=SOURCES[0])["changed"] is True
+                break
+            assert (host.live(), host.releases()) == (release, [release])
+            host.command("prepare", source=SOURCES[0])
+            assert engine.is_complete(venv)
+            assert host.debris() == []
+        finally:
+            host.close()
+    assert moment > 5
+
+
+def test_a_source_that_another_run_has_shipped_is_left_for_it(host: Host) -> None:
+    """Two runs of the role ship before one of them has the lock; what a killed run shipped goes after an hour."""
+    host.ship(SOURCES[1])
+    host.ship(SOURCES[2])
+    incoming = host.app.home / "incoming"
+    two_hours_ago = time.time() - 7200
+    os.utime(incoming / f"{SOURCES[2]}.tar.gz", (two_hours_ago, two_hours_ago))
+    host.prepare(SOURCES[0])
+    assert [path.name for path in incoming.iterdir()] == [f"{SOURCES[1]}.tar.gz"]
+    assert host.command("prepare", source=SOURCES[1])["changed"] is True
+    assert list(incoming.iterdir()) == []
+
+
+def test_a_full_disk_gives_its_room_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = host.deploy(SOURCES[0])["release"]
+    before = sorted(host.app.venvs.iterdir())
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "hand_over", full)
+        with pytest.raises(engine.RefusedError, match=f"No space left on device\nStill serving {good}"):
+            host.prepare(SOURCES[3])
+    assert (sorted(host.app.venvs.iterdir()), host.debris(), host.releases()) == (before, [], [good])
+    assert host.deploy(SOURCES[3])["changed"] is True
 
 
 def test_the_first_release_is_no_canary(host: Host) -> None:
