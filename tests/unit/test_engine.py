@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import os
@@ -1100,3 +1101,29 @@ def test_a_table_has_a_line_for_each_row(rows: list[dict[str, Any]]) -> None:
     heading, *lines = engine.table(("a", "b", "c"), rows).splitlines()
     assert [line.split() for line in lines] == [[str(row[column]) for column in "abc"] for row in rows]
     assert all(line[heading.index("c") :] == "None" for line in lines)
+
+
+# --- What a failed health check says ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("text/plain", " (the queue is full)"), ("application/json", " (the queue is full)"), ("text/html", "")],
+)
+def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(b"the queue is\n full")
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.handle_request).start()
+        more = {"health_host": "", "health_request_timeout": 5, "health_body": "", "health_status": [200]}
+        app = engine.App("shop", {**CONFIG, **more, "port": server.server_port})
+        answer = engine.ask(app)
+    assert engine.explain(app, answer, "r") == f"/ answered 503{said}; expected is one of [200]"
