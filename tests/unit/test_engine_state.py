@@ -193,6 +193,7 @@ class Host:
         self.app.config.setdefault("access_log", str(root / "access.log"))
         self.apache = Apache(self.app)
         self.replace_the_rest()
+        self.patch.setattr(engine, "SYSTEMD", root / "systemd")
         (self.app.home / "incoming").mkdir()
         (self.app.conf / "env").write_text("{}")
         for slot in engine.SLOTS:

@@ -245,7 +245,7 @@ def test_users() -> None:
 
 @pytest.mark.parametrize("odd", [None, 5, ["a"], "../../etc", "a b", "größe"], ids=repr)
 def test_the_program_answers_json_whatever_the_question_holds(odd: object) -> None:
-    question = {"app": odd, "user": odd, "python": odd, "packages": []}
+    question = {"app": odd, "user": odd, "python": odd, "packages": [], "calendars": []}
     done = subprocess.run(
         [sys.executable, "-", json.dumps(question)],
         input=(FILES / "inspect_host.py").read_text(),

@@ -21,7 +21,7 @@ SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument
 OPTIONS = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 # A deploy's stages, in its order.
-STAGES = ["preflight", "packages", "mod_wsgi", "places", "app", "logs", "source", "site", "live"]
+STAGES = ["preflight", "packages", "mod_wsgi", "places", "app", "logs", "source", "site", "units", "live", "dropped"]
 TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
 TYPES: dict[str, type] = {
     "str": str,
@@ -104,7 +104,7 @@ def test_what_entry_points_share_is_of_one_type() -> None:
 def test_every_variable_is_described(name: str) -> None:
     spec = OPTIONS[name]
     assert re.fullmatch(r"flask_apache_[a-z][a-z_]*", name)
-    assert set(spec) <= {"type", "elements", "choices", "description", "default"}
+    assert set(spec) <= {"type", "elements", "choices", "description", "default", "options"}
     assert re.fullmatch(r"[A-Z0-9`Cp].*\.", spec["description"]), "a sentence"
     assert ("elements" in spec) == (spec["type"] == "list")
 

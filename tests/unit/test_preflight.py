@@ -36,6 +36,8 @@ HOST: dict[str, Any] = {
     "distribution_python": "3.11",
     "listeners": {"80": "apache2 (pid 7)", "8080": "nginx (pid 12)"},
     "user": None,
+    "systemd": True,
+    "calendars_wrong": ["whenever"],
     "apps": [
         {
             "app": "shop",
@@ -546,3 +548,32 @@ def test_whatever_ansible_lets_through_gets_lines_not_a_traceback(source: Path, 
         assert line.startswith(("flask_apache_", "host: "))
         assert len(line.splitlines()) == 1
         assert SECRET not in line
+
+
+# --- Workers and timers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({"workers": [{"name": "a-b", "command": "x"}]}, "'a-b' is not valid; write a lower-case letter"),
+        ({"workers": [{"name": "a", "command": "x 'y"}]}, "is no command; write a program and its arguments"),
+        ({"workers": [{"name": "a", "command": []}]}, "is no command"),
+        ({"workers": [{"name": "a", "command": ["x", 1]}]}, "is no command"),
+        ({"workers": [{"name": "a", "command": "x", "stop_signal": "SIGKILL"}]}, "is no signal to stop by"),
+        ({"workers": [{"name": "a", "command": "x", "instances": 0}]}, "0 is out of range for instances"),
+        ({"workers": [{"name": "a", "command": "x", "stop_timeout": "long"}]}, "is out of range for stop_timeout"),
+        ({"timers": [{"name": "a", "command": "x", "calendar": "whenever"}]}, "'whenever' is not what systemd reads"),
+        ({"timers": [{"name": "a", "command": "x", "calendar": "daily"}] * 2}, "'a' is the name of two"),
+    ],
+)
+def test_a_unit_that_could_not_start(source: Path, own: dict[str, Any], says: str) -> None:
+    (error,) = errors(variables(source, **own))
+    assert error.startswith(f"flask_apache_{next(iter(own))}: ")
+    assert says in error
+
+
+def test_units_need_systemd(source: Path) -> None:
+    workers = [{"name": "a", "command": "x 'y z' \"$1\"", "instances": "2"}]
+    assert errors(variables(source, workers=workers)) == []
+    assert "needs systemd" in errors(variables(source, workers=workers), systemd=False)[0]

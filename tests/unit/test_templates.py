@@ -101,9 +101,14 @@ def host(version: str = "4.9.4", ports: tuple[int, ...] = (80,), embedded: tuple
         "distribution_version": "12",
         "mod_wsgi_package": version,
         "python": "3.11",
+        "systemd": True,
+        "units": [],
         "configuration": {"ports": ports, "wsgi": embedded, "sites": []},
     }
 
+
+WORKER = {"name": "queue", "command": r"""program 'a b' "100%" \d $HOME n{instance}"""}
+TIMER = {"name": "nightly", "command": ["program", 'say "hi"'], "calendar": "Mon..Fri 04:30", "timeout": 60}
 
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "defaults": ({}, host()),
@@ -132,6 +137,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         host(),
     ),
     "rolling": ({"flask_apache_strategy": "rolling", "flask_apache_idle_pool": "cold"}, host()),
+    "units": (
+        {
+            "flask_apache_app": "my-shop",
+            "flask_apache_workers": [{**WORKER, "instances": "2", "stop_timeout": "5"}],
+            "flask_apache_timers": [TIMER],
+            "unit": TIMER,
+        },
+        host(),
+    ),
     "embedded": ({}, host(embedded=("/etc/apache2/sites-enabled/old.conf",))),
     "strings": (
         {**AS_STRINGS, "flask_apache_health_status": ["200", "204"], "flask_apache_manage_service": "false"},
@@ -149,7 +163,8 @@ PLAYBOOK = [
                 "name": "Render every template for every case",
                 "ansible.builtin.set_fact": {
                     "rendered": {
-                        name: f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/{name}') }}}}"
+                        name: f"{{{{ lookup('ansible.builtin.template', '{ROLE}/templates/{name}', "
+                        f"template_vars={{'item': {'timer' if name == 'timer.j2' else 'unit'}}}) }}}}"
                         for name in TEMPLATES
                     }
                 },
@@ -187,6 +202,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
         "flask_apache_source": "/source",
         "flask_apache_server_name": "www.example.com",
         "scratch": str(scratch),
+        "unit": WORKER,
+        "timer": TIMER,
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
     }
@@ -506,6 +523,8 @@ TYPES: dict[str, type] = {
     "soak_errors": int,
     "lock_wait": int,
     "manage_service": bool,
+    "workers": list,
+    "timers": list,
     "default_server": bool,
     "server_aliases": list,
     "requirements": list,
@@ -553,3 +572,40 @@ def test_the_declaration(rendered: dict[str, dict[str, str]]) -> None:
     }
     assert {name: found[name] for name in expected} == expected
     assert json.loads(rendered["logs"]["app.json.j2"])["error_log"] == "/var/log/shop/e.log"
+
+
+# --- Units -----------------------------------------------------------------------------------------------------------
+
+
+def settings(text: str) -> dict[str, list[str]]:
+    """Return the settings of a unit, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for name, _, value in (line.partition("=") for line in lines(text) if "=" in line):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def test_systemd_takes_the_words_of_a_command_as_they_are(rendered: dict[str, dict[str, str]]) -> None:
+    prefix = "/srv/flask-apache/{0}/current/venv/bin/python /etc/flask-apache/{0}/entry.wsgi "
+    worker = settings(rendered["defaults"]["service.j2"])["ExecStart"]
+    assert worker == [prefix.format("app") + r'''-c "program 'a b' \"100%%\" \\d $$HOME n%i"''']
+    job = settings(rendered["units"]["service.j2"])["ExecStart"]
+    assert job == [prefix.format("my-shop") + r'''"program" "say \"hi\""''']
+
+
+def test_workers_and_timers_are_one_target(rendered: dict[str, dict[str, str]]) -> None:
+    assert settings(rendered["units"]["target.j2"])["Wants"] == [
+        "flask-apache-my-shop-queue@1.service",
+        "flask-apache-my-shop-queue@2.service",
+        "flask-apache-my-shop-nightly.timer",
+    ]
+    declared = json.loads(rendered["units"]["app.json.j2"])
+    assert declared["workers"] == [{"name": "queue", "instances": 2, "stop_timeout": 5}]
+    assert declared["timers"] == ["nightly"]
+
+
+def test_a_job_ends_and_a_worker_does_not(rendered: dict[str, dict[str, str]]) -> None:
+    worker, job = (settings(rendered[case]["service.j2"]) for case in ("defaults", "units"))
+    assert (worker["Type"], worker["Restart"], worker["TimeoutStopSec"]) == (["exec"], ["always"], ["30"])
+    assert (job["Type"], job["TimeoutStartSec"]) == (["oneshot"], ["60"])
+    assert "Restart" not in job

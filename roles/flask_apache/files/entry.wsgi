@@ -2,7 +2,8 @@
 
 mod_wsgi runs it in each daemon process; ``python entry.wsgi``, as the app's user in a release's ``app`` directory,
 is the same load as a check (``flask-apachectl prepare`` does that before a pool is started), and
-``python entry.wsgi COMMAND`` runs a command in the app's environment (``flask-apachectl run``).
+``python entry.wsgi COMMAND`` runs a command in the app's environment (``flask-apachectl run``, workers, timers);
+``-c 'COMMAND'`` splits it into words as a shell does.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shlex
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -50,7 +52,7 @@ def set_environment(release: dict[str, Any]) -> None:
         HOME=release["data"],
         FLASK_APACHE_POOL=getattr(sys.modules.get("mod_wsgi"), "process_group", ""),
     )
-    os.environ.setdefault("VIRTUAL_ENV", sys.prefix)
+    os.environ.setdefault("VIRTUAL_ENV", os.path.join(RELEASE_DIR, "venv"))
 
 
 def load(target: str) -> WSGIApplication:
@@ -122,13 +124,14 @@ def run(command: list[str]) -> None:
         release = json.load(file)
     set_environment(release)
     os.environ.setdefault("FLASK_APP", release["wsgi"])
+    os.environ["PATH"] = os.pathsep.join((os.path.join(RELEASE_DIR, "venv/bin"), os.environ["PATH"]))
     os.execvp(command[0], command)  # noqa: S606 - the operator's own command
 
 
 if __name__ == "__main__":
     try:
         if sys.argv[1:]:
-            run(sys.argv[1:])
+            run(shlex.split(sys.argv[2]) if sys.argv[1] == "-c" else sys.argv[1:])
         build()
     except Exception as error:  # noqa: BLE001 - whatever the app raises
         explain(error)

@@ -6,7 +6,7 @@ _flask_apachectl() {
     maintenance | drain) words="on off" ;;
     rollback | activate) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
     *) words="abort activate canary deploy doctor drain history maintenance prepare probe promote prune releases
-        rollback run shell status --app --json --help" ;;
+        remove rollback run shell status --app --json --help" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

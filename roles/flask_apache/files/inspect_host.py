@@ -24,6 +24,7 @@ CONF = Path("/etc/flask-apache")
 APACHE = Path("/etc/apache2")
 PAGE = Path("/var/www/html")
 DEFAULT_SITE = APACHE / "sites-enabled/000-default.conf"
+UNITS = Path("/etc/systemd/system")
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
@@ -128,6 +129,11 @@ def is_stock(site: Path) -> bool:
     )
 
 
+def is_calendar(text: str) -> bool:
+    """Tell whether systemd reads a text as times of a calendar; without it no timer is declared."""
+    return shutil.which("systemd-analyze") is None or bool(run("systemd-analyze", "calendar", "--", text))
+
+
 def without_absent_modules(text: str) -> str:
     """Return configuration without the <IfModule> sections of modules that are not enabled."""
 
@@ -171,6 +177,7 @@ def main() -> None:
     wanted = json.loads(sys.argv[1])
     app = wanted["app"] if APP_NAME.fullmatch(str(wanted["app"])) else "-"
     name, version = distribution()
+    own_unit = re.compile(rf"flask-apache-{app}(-[a-z0-9_]+(@?\.service|\.timer)|\.target)")
     found = packages(wanted["packages"])
     pid = read(Path("/run/apache2/apache2.pid")).strip()
     description = {
@@ -191,6 +198,8 @@ def main() -> None:
         "configuration": configuration(),
         "default_site": os.readlink(DEFAULT_SITE) if DEFAULT_SITE.is_symlink() else "",
         "vhost_files": sorted(map(str, CONF.glob("vhosts/*/*.conf"))),
+        "units": sorted(str(path) for path in UNITS.rglob("flask-apache-*") if own_unit.fullmatch(path.name)),
+        "calendars_wrong": [text for text in wanted["calendars"] if not is_calendar(str(text))],
         "sources": sorted({path.name.partition("-")[0] for path in Path("/srv/flask-apache", app).glob("releases/*")}),
     }
     print(json.dumps(description))

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import reprlib
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,15 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
 FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
 FLAGS = ("default_server", "manage_service", "daemon_server_metrics")
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", "directives", *LIST_PATTERNS)
+UNITS = ("workers", "timers")
+LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", "directives", *UNITS, *LIST_PATTERNS)
+STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
+# Of a worker or a timer, by range: {option: (least, most, unit)}
+UNIT_NUMBERS = {
+    "instances": (1, 100, "instances"),
+    "stop_timeout": (1, 86400, "seconds"),
+    "timeout": (1, 604800, "seconds"),
+}
 STRINGS = ("server_name", "source", "health_body", *PATTERNS)
 # Besides daemon_*: null is as good as nothing.
 NULLABLE = ("access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
@@ -174,7 +183,7 @@ def check_types(own: Variables) -> Iterator[str]:
             yield message(name, own[name], "is neither true nor false; write one of these")
     for name in LISTS:
         if isinstance(own[name], list):
-            wrong = [item for item in own[name] if not isinstance(item, str) and name != "health_status"]
+            wrong = [item for item in own[name] if not isinstance(item, str) and name not in ("health_status", *UNITS)]
             yield from (message(name, item, "is no string; write it in quotes") for item in wrong)
         elif own[name] is not None or not may_be_null(name):
             yield message(name, own[name], "is no list; write one such as [a, b]")
@@ -199,6 +208,7 @@ def check_characters(own: Variables) -> Iterator[str]:
                 "source",
                 "health_body",
                 "directives",
+                *UNITS,
             ) and FORBIDDEN_IN_CONFIGURATION.search(text):
                 yield message(name, text, "holds a quote, a backslash or ${; write it without")
 
@@ -264,6 +274,45 @@ def check_environment(own: Variables) -> Iterator[str]:
             yield message("environment", name, f"has a {type(value).__name__} for a value; write a string in quotes")
         elif "\0" in str(value):
             yield message("environment", name, "has a NUL byte in its value; encode it, for example as base64")
+
+
+def check_units(own: Variables, host: Variables) -> Iterator[str]:
+    """Report workers and timers that systemd or the app's entry script could not start."""
+    names: list[object] = []
+    for variable in UNITS:
+        if own[variable] and not host["systemd"]:
+            yield message(variable, own[variable], "needs systemd, which does not run on the host; write []")
+        for unit in own[variable]:
+            if unit.get("name") in names:
+                yield message(variable, unit["name"], "is the name of two; write another one")
+            names.append(unit.get("name"))
+            yield from (message(variable, *error) for error in unit_errors(unit, host["calendars_wrong"]))
+
+
+def unit_errors(unit: Variables, calendars_wrong: list[object]) -> Iterator[tuple[object, str]]:
+    """Yield the wrong values of a worker or a timer, and what to write instead."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", str(unit.get("name")), re.ASCII):
+        remedy = "is not valid; write a lower-case letter, then up to 31 letters, digits or underscores"
+        yield unit.get("name"), remedy
+    if not is_command(unit.get("command")):
+        yield unit.get("command"), "is no command; write a program and its arguments"
+    if unit.get("stop_signal", "SIGTERM") not in STOP_SIGNALS:
+        yield unit["stop_signal"], f"is no signal to stop by; write {', '.join(STOP_SIGNALS)}"
+    for option, (least, most, what) in UNIT_NUMBERS.items():
+        found = number(unit.get(option, least))
+        if found is None or not least <= found <= most:
+            yield unit[option], f"is out of range for {option}; write {least} to {most} {what}"
+    if unit.get("calendar") in calendars_wrong:
+        yield unit["calendar"], "is not what systemd reads; write such as daily, or Mon..Fri 04:30"
+
+
+def is_command(value: object) -> bool:
+    """Tell whether a value is a program with its arguments: a list of words, or what a shell splits into them."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:
+        return False
+    return isinstance(words, list) and bool(words) and all(isinstance(word, str) for word in words) and bool(words[0])
 
 
 def check_source(own: Variables) -> Iterator[str]:
@@ -415,6 +464,7 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_hosts(own),
         lambda: check_wsgi(own),
         lambda: check_environment(own),
+        lambda: check_units(own, host),
         lambda: check_source(own),
         lambda: check_host(own, host, distributions),
         lambda: check_mod_wsgi(own),
