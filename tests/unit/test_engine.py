@@ -36,6 +36,14 @@ CONFIG: dict[str, Any] = {
     "wsgi": "app:app",
     "requirements": ["requirements.txt"],
     "pip_args": [],
+    "constraints": [],
+    "extras": [],
+    "index_url": "",
+    "extra_index_urls": [],
+    "index_private": False,
+    "wheelhouse": "",
+    "installer": "pip",
+    "uv_version": "1.2.3",
     "python": "/usr/bin/python3",
     "server_name": "www.example.com",
     "port": 80,
@@ -110,123 +118,66 @@ def test_what_only_apache_needs_makes_no_other_release(change: dict[str, Any]) -
     assert engine.release_id("s", CONFIG, {}, "3.11") == engine.release_id("s", CONFIG | change, {}, "3.11")
 
 
-def key(source: Path, source_id: str = "s", python: str = "3.11", **change: object) -> str:
-    found: str = engine.venv_key(source, source_id, CONFIG | change, python)
+PLAN: dict[str, Any] = {"lines": [], "steps": [], "makings": ["flask==3.1"], "tied": False}
+
+
+def key(source: Path, source_id: str = "s", python: str = "3.11", plan: dict[str, Any] = PLAN, **change: object) -> str:
+    found: str = engine.venv_key(plan, source, source_id, CONFIG | change, python)
     return found
 
 
 def test_a_virtual_environment_is_shared_by_sources_with_the_same_requirements(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("flask==3.1\n")
     assert re.fullmatch(r"[0-9a-f]{12}", key(tmp_path))
     assert key(tmp_path, "one") == key(tmp_path, "two")
-    assert key(tmp_path, requirements=[]) == key(tmp_path / "nowhere", requirements=[])
-
-
-@pytest.mark.parametrize("change", [{"python": "/opt/python"}, {"pip_args": ["--pre"]}, {"requirements": []}], ids=str)
-def test_what_pip_gets_makes_another_virtual_environment(tmp_path: Path, change: dict[str, Any]) -> None:
-    (tmp_path / "requirements.txt").write_text("flask==3.1\n")
-    before = key(tmp_path)
-    assert key(tmp_path, **change) != before
-    assert key(tmp_path, python="3.12") != before
-    (tmp_path / "requirements.txt").write_text("flask==3.2\n")
-    assert key(tmp_path) != before
+    assert key(tmp_path, "one", plan=PLAN | {"tied": True}) != key(tmp_path, "two", plan=PLAN | {"tied": True})
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["-r {}", "-r{}", "-c {}", "--requirement {}", "--requirement={}", "--constraint={}", "  -r {}  # why", "-c\t{}"],
+    "change",
+    [
+        {"python": "/opt/python"},
+        {"pip_args": ["--pre"]},
+        {"index_url": "https://pypi.example.com"},
+        {"extra_index_urls": ["https://pypi.example.com"]},
+        {"wheelhouse": "0123456789ab"},
+    ],
+    ids=str,
 )
-def test_an_included_file_counts(tmp_path: Path, line: str) -> None:
-    (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements.txt").write_text(line.format("requirements/base.txt") + "\n")
-    (tmp_path / "requirements/base.txt").write_text("-r more.txt\n")  # relative to the file that says it
-    (tmp_path / "requirements/more.txt").write_text("flask==3.1\n")
-    before = key(tmp_path)
-    (tmp_path / "requirements/more.txt").write_text("flask==3.2\n")
-    assert key(tmp_path) != before
+def test_what_the_installer_gets_makes_another_virtual_environment(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert len({key(tmp_path), key(tmp_path, **change), key(tmp_path, python="3.12")}) == 3
+    assert key(tmp_path, plan=PLAN | {"makings": ["flask==3.2"]}) != key(tmp_path)
 
 
-def test_requirements_that_include_each_other_end(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("-r other.txt\n-r requirements.txt\nflask\n")
-    (tmp_path / "other.txt").write_text("-r ./requirements.txt\nclick\n")
-    lines = list(engine.requirement_lines(tmp_path, "requirements.txt", set()))
-    assert [line for line in lines if not line.startswith("-r")] == ["click", "flask"]
-
-
-def test_a_missing_included_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("-r gone.txt\n")
-    with pytest.raises(engine.RefusedError, match=r"the requirements file gone\.txt cannot be read: .*No such file"):
-        key(tmp_path)
-
-
-def test_a_binary_requirements_file_is_no_traceback(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(engine.RefusedError, match=r"requirements\.txt cannot be read"):
-        key(tmp_path)
-
-
-@pytest.mark.parametrize("line", [".", "./lib", "-e .", "--editable=lib", "-e ./lib", "file:lib", "/srv/wheels/a.whl"])
-def test_a_local_path_ties_the_virtual_environment_to_the_source(tmp_path: Path, line: str) -> None:
-    (tmp_path / "requirements.txt").write_text(f"flask\n{line}\n")
-    assert key(tmp_path, "one") != key(tmp_path, "two")
-
-
-@pytest.mark.parametrize("line", ["vendor/lib.whl", "lib @ file:vendor/lib.whl", "--find-links=vendor", "-f ./vendor"])
-def test_a_local_archive_ties_the_virtual_environment_to_the_source(tmp_path: Path, line: str) -> None:
-    (tmp_path / "requirements.txt").write_text(f"flask\n{line}\n")
-    assert key(tmp_path, "one") != key(tmp_path, "two")
+@pytest.mark.parametrize("change", [{"installer": "uv"}, {"uv_version": "9.9"}, {"index_private": True}], ids=str)
+def test_who_installs_makes_no_other_virtual_environment(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert key(tmp_path, **change) == key(tmp_path)
+    assert engine.release_id("s", CONFIG | change, {}, "3.11") == engine.release_id("s", CONFIG, {}, "3.11")
 
 
 def test_a_file_of_the_source_among_pips_arguments_ties_the_virtual_environment_to_the_source(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("flask\n")
     (tmp_path / "constraints.txt").write_text("flask==3.1\n")
     own, elsewhere = ["-c", "constraints.txt"], ["-c", "/etc/constraints.txt"]
     assert key(tmp_path, "one", pip_args=own) != key(tmp_path, "two", pip_args=own)
     assert key(tmp_path, "one", pip_args=elsewhere) == key(tmp_path, "two", pip_args=elsewhere)
 
 
-@pytest.mark.parametrize(
-    ("line", "local"),
-    [
-        ("flask==3.1", False),
-        ("flask[async]>=3 ; python_version < '3.12' # why", False),
-        ("flask @ https://example.com/flask-3.1.whl", False),
-        ("flask @ git+https://example.com/a/flask@main#egg=flask", False),
-        ("https://example.com/a/flask.whl", False),
-        ("--index-url https://user:secret@pypi.example.com/simple", False),
-        ("--hash=sha256:0123456789abcdef", False),
-        ("-r base.txt", False),
-        ("--no-binary :all:", False),
-        ("", False),
-        (".", True),
-        ("  ./lib", True),
-        (".[dev]", True),
-        ("..", True),
-        ("-e .", True),
-        ("-e.", True),
-        ("--editable lib", True),
-        ("lib/", True),
-        ("lib @ file:vendor/lib.whl", True),
-        ("--find-links vendor", True),
-        ("-f vendor", True),
-        # A comment is no path: pip-compile writes such ones, and every deploy would build anew.
-        pytest.param("    # via -r requirements/base.in", False),
-        pytest.param("#    uv pip compile requirements/base.in -o requirements.txt", False),
-        pytest.param("flask # see docs/flask.md", False),
-        # What an included file says counts by itself; its place does not.
-        pytest.param("-r requirements/base.txt", False),
-        pytest.param("-c ../constraints.txt", False),
-        pytest.param("lib-1.0-py3-none-any.whl", True),  # pip takes an existing file for itself
-        pytest.param("lib @ file:///srv/wheels/lib.whl", True),  # as /srv/wheels/lib.whl is
-    ],
-)
-def test_what_is_the_sources_own(line: str, *, local: bool) -> None:
-    assert engine.is_local(line) is local
+def test_credentials_are_read_from_addresses() -> None:
+    urls = ["https://user:p%40ss%2Fword@pypi.example.com:8443/simple", "https://pypi.org/simple", ""]
+    assert engine.credentials(urls) == [("pypi.example.com", "user", "p@ss/word")]
 
 
-def test_an_included_address_is_pips_business(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("-c https://example.com/constraints.txt\nflask\n")
-    assert key(tmp_path)
+def test_no_secret_gets_into_a_message() -> None:
+    forms = engine.secret_forms("user", "p@ss/word")
+    said = "user:p@ss/word p%40ss%2Fword dXNlcjpwQHNzL3dvcmQ= https://a:b@example.com/x git+ssh://git@example.com"
+    assert engine.redact(said, forms) == "**** **** **** https://****@example.com/x git+ssh://****@example.com"
+    assert engine.redact("a package", engine.secret_forms("user", "a")) == "a package"
+
+
+def test_a_wheelhouse_is_asked_instead_of_an_index(tmp_path: Path) -> None:
+    config = CONFIG | {"index_url": "https://a", "extra_index_urls": ["https://b"]}
+    assert engine.index_arguments(CONFIG, None) == []
+    assert engine.index_arguments(config, None) == ["--index-url", "https://a", "--extra-index-url", "https://b"]
+    assert engine.index_arguments(config, tmp_path) == ["--no-index", "--find-links", str(tmp_path)]
 
 
 # --- The map, the slots, the history ---------------------------------------------------------------------------------

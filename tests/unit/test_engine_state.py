@@ -43,6 +43,14 @@ CONFIG: dict[str, Any] = {
     "wsgi": "app:app",
     "requirements": ["requirements.txt"],
     "pip_args": [],
+    "constraints": [],
+    "extras": [],
+    "index_url": "",
+    "extra_index_urls": [],
+    "index_private": False,
+    "wheelhouse": "",
+    "installer": "pip",
+    "uv_version": "1.2.3",
     "python": "/usr/bin/python3",
     "server_name": "www.example.com",
     "port": 80,
@@ -267,13 +275,15 @@ class Host:
 
         return recording
 
-    def run(self, command: list[str], *_: object, **__: object) -> None:
-        """Build a virtual environment as far as the engine looks at it."""
-        if command[1:3] == ["-m", "venv"]:
-            venv = Path(command[3])
+    def run(self, command: list[str], *_: object, cwd: Path, **__: object) -> str:
+        """Read a source's requirements, and build a virtual environment, as far as the engine looks at them."""
+        if list(command[1:3]) == ["-m", "venv"]:
+            venv = Path(command[-1])
             (venv / "bin").mkdir()
             (venv / "bin/python").write_text("")
             (venv / f"lib/python{PYTHON}/site-packages").mkdir(parents=True)
+        makings = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
+        return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "makings": makings, "tied": False})
 
     def ship(self, source: str) -> None:
         """Ship a source, as the role does. Two of the sources need the same virtual environment."""
@@ -288,7 +298,8 @@ class Host:
 
     def command(self, name: str, **options: object) -> dict[str, Any]:
         """Carry out a command."""
-        given = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, **options}
+        defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "index_urls": False}
+        given = {**defaults, **options}
         result: dict[str, Any] = getattr(engine, f"command_{name}")(self.app, Namespace(**given))
         return result
 

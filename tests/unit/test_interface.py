@@ -21,7 +21,20 @@ SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument
 OPTIONS = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 # A deploy's stages, in its order.
-STAGES = ["preflight", "packages", "mod_wsgi", "places", "app", "logs", "source", "site", "units", "live", "dropped"]
+STAGES = [
+    "preflight",
+    "packages",
+    "mod_wsgi",
+    "places",
+    "wheelhouse",
+    "app",
+    "logs",
+    "source",
+    "site",
+    "units",
+    "live",
+    "dropped",
+]
 TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
 TYPES: dict[str, type] = {
     "str": str,

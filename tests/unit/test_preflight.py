@@ -113,7 +113,7 @@ def errors(values: dict[str, Any], **host: object) -> list[str]:
         {"daemon_supplementary_groups": ["adm", "ssl-cert"]},
         {name.removeprefix("flask_apache_"): None for name, spec in SPEC.items() if spec["default"] is None},
         {"source_exclude": ["*.log", "tests", "[!a]*"]},
-        {"source_exclude": [], "pip_args": ["--index-url=https://user:it's@pypi.example.com/simple", "--no-deps"]},
+        {"source_exclude": [], "pip_args": ["--index-url=https://it's.example.com/simple", "--no-deps"]},
         {"app": "shop", "user": "shop", "server_name": "shop.example.com"},  # the app itself is no neighbour
         {"server_name": "shop.example.com", "mount": "/blog"},
         {"server_name": "shop.example.com", "port": 81},
@@ -577,3 +577,81 @@ def test_units_need_systemd(source: Path) -> None:
     workers = [{"name": "a", "command": "x 'y z' \"$1\"", "instances": "2"}]
     assert errors(variables(source, workers=workers)) == []
     assert "needs systemd" in errors(variables(source, workers=workers), systemd=False)[0]
+
+
+# --- What the app depends on -----------------------------------------------------------------------------------------
+
+PRIVATE = "https://user:correct%20horse@pypi.example.com/simple"
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"requirements": None},
+        {"requirements": ["requirements.txt"], "constraints": ["requirements.txt"]},
+        {"extras": ["pg", "my.extra_2"]},
+        {"index_url": "https://pypi.example.com/simple", "extra_index_urls": ["http://127.0.0.1:8080/"]},
+        {
+            "index_url": "https://user:p%40ss@pypi.example.com/a",
+            "extra_index_urls": ["https://user:p%40ss@pypi.example.com/b"],
+        },
+        {"installer": "uv", "uv_version": "0.13"},
+        {"system_packages": ["libpq5", "g++", "libstdc++-12-dev"]},
+        {"pip_args": ["--find-links=git+ssh://git@example.com/x"]},
+    ],
+    ids=repr,
+)
+def test_dependencies_that_work_are_accepted(source: Path, own: dict[str, Any]) -> None:
+    assert errors(variables(source, **own)) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "error"),
+    [
+        ({"index_url": "pypi.org"}, "flask_apache_index_url: an address in it is not valid; write https://host/path"),
+        ({"index_url": "https://u:a/b@example.com"}, "flask_apache_index_url: an address in it is not valid"),
+        ({"index_url": "https://a b@example.com"}, "flask_apache_index_url: an address in it is not valid"),
+        (
+            {"index_url": "https://token@example.com"},
+            "flask_apache_index_url: an address lacks the user or the password",
+        ),
+        ({"index_url": "https://:b@example.com"}, "flask_apache_index_url: an address lacks the user or the password"),
+        ({"extra_index_urls": [PRIVATE]}, "flask_apache_extra_index_urls: user or password holds a space, quote"),
+        (
+            {"index_url": "https://a:b@example.com/1", "extra_index_urls": ["https://a:c@example.com/2"]},
+            "flask_apache_extra_index_urls: example.com has two users or passwords; write the same for both",
+        ),
+        (
+            {"pip_args": ["--extra-index-url", "https://a:b@example.com"]},
+            "flask_apache_pip_args: an address in it holds credentials, which every user of the host could see",
+        ),
+        ({"extras": ["a,b"]}, "flask_apache_extras: 'a,b' is not valid; write names of extras"),
+        ({"system_packages": ["libpq5 nginx"]}, "flask_apache_system_packages: 'libpq5 nginx' is not valid"),
+        ({"constraints": ["/etc/limits.txt"]}, "flask_apache_constraints: '/etc/limits.txt' is not valid"),
+        ({"uv_version": "latest"}, "flask_apache_uv_version: 'latest' is not valid; write a version of uv"),
+        ({"wheelhouse": "wheels"}, "flask_apache_wheelhouse: 'wheels' has no wheels; write the absolute path"),
+        ({"requirements": "requirements.txt"}, "flask_apache_requirements: 'requirements.txt' is no list"),
+    ],
+    ids=repr,
+)
+def test_dependencies_that_cannot_work_are_refused(source: Path, own: dict[str, Any], error: str) -> None:
+    assert any(line.startswith(error) for line in errors(variables(source, **own))), errors(variables(source, **own))
+
+
+@pytest.mark.parametrize("value", [PRIVATE, f"{PRIVATE}\n", f"x{PRIVATE}", [PRIVATE], {PRIVATE: PRIVATE}], ids=type)
+@pytest.mark.parametrize("name", ["index_url", "extra_index_urls", "pip_args", "wheelhouse", "source"])
+def test_no_error_shows_credentials(source: Path, name: str, value: object) -> None:
+    assert "horse" not in str(errors(variables(source, **{name: value})))
+
+
+def test_two_truths_in_a_source_are_refused(source: Path) -> None:
+    (source / "uv.lock").touch()
+    (found,) = errors(variables(source))
+    assert found.startswith("flask_apache_requirements: the source has uv.lock and requirements.txt, which may differ;")
+
+
+def test_a_wheelhouse_has_wheels_and_no_index_beside_it(source: Path) -> None:
+    (source / "a-1-py3-none-any.whl").touch()
+    assert errors(variables(source, wheelhouse=str(source))) == []
+    (found,) = errors(variables(source, wheelhouse=str(source), index_url="https://example.com"))
+    assert found.endswith("is asked instead of an index; write no flask_apache_*index_url*")

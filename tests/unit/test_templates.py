@@ -527,7 +527,11 @@ TYPES: dict[str, type] = {
     "timers": list,
     "default_server": bool,
     "server_aliases": list,
-    "requirements": list,
+    "requirements": type(None),
+    "constraints": list,
+    "extras": list,
+    "extra_index_urls": list,
+    "index_private": bool,
     "pip_args": list,
     "health_status": list,
 }

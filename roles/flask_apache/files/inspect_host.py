@@ -200,6 +200,7 @@ def main() -> None:
         "vhost_files": sorted(map(str, CONF.glob("vhosts/*/*.conf"))),
         "units": sorted(str(path) for path in UNITS.rglob("flask-apache-*") if own_unit.fullmatch(path.name)),
         "calendars_wrong": [text for text in wanted["calendars"] if not is_calendar(str(text))],
+        "wheelhouses": [path.name for path in Path("/srv/flask-apache", app).glob("wheelhouses/[0-9a-f]*")],
         "sources": sorted({path.name.partition("-")[0] for path in Path("/srv/flask-apache", app).glob("releases/*")}),
     }
     print(json.dumps(description))

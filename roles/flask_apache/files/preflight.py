@@ -20,6 +20,9 @@ import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from dependencies import DependencyError, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +40,8 @@ LEAST_MEMORY = 32 * 2**20  # bytes; below it is surely a number of megabytes
 OLDEST_MOD_WSGI = (4, 9)
 SHOWN = 100  # characters of a value in a message
 
+BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
+
 # Strings by pattern: {variable: (pattern, what to write)}
 PATTERNS: dict[str, tuple[str, str]] = {
     "app": (r"(?!vhosts$)[a-z][a-z0-9-]{0,31}", "a lower-case letter, then up to 31 letters, digits or hyphens"),
@@ -53,6 +58,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     "access_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
     "error_log": (r"|(/[\w.@+-]+)+", "an absolute path, or nothing for the app's own files"),
+    "uv_version": (r"\d{1,4}(\.\d{1,4}){1,2}", "a version of uv on PyPI, such as 0.13.9"),
     "mod_wsgi_version": (r"\d{1,3}(\.\d{1,3}){1,2}", "a version of mod_wsgi on PyPI, such as 6.1.1"),
     "mod_wsgi_telemetry": (
         r"|unix:(/[\w.@+-]+)+( interval=(0\.[5-9]\d*|[1-9]\d*(\.\d+)?))?",
@@ -66,7 +72,10 @@ PATTERNS: dict[str, tuple[str, str]] = {
     "daemon_locale": (r"[\w@-]+\.(?i:utf-?8)", "a UTF-8 locale such as C.UTF-8: others break file names"),
 }
 LIST_PATTERNS: dict[str, tuple[str, str]] = {
-    "requirements": (r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+", "paths below the source, such as requirements.txt"),
+    "requirements": (BELOW_SOURCE, "paths below the source, such as requirements.txt"),
+    "constraints": (BELOW_SOURCE, "paths below the source, such as constraints.txt"),
+    "extras": (r"(?i:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)", "names of extras, such as postgresql"),
+    "system_packages": (r"[a-z0-9][a-z0-9.+-]+", "names of the distribution's packages, such as libpq5"),
     "source_exclude": (r"(?!-)[^/]+", "names or patterns such as *.log, without a slash or a leading hyphen"),
     "daemon_supplementary_groups": (r"[a-z_][a-z0-9_-]{0,31}", "names of Unix groups"),
 }
@@ -115,7 +124,11 @@ FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
 FLAGS = ("default_server", "manage_service", "daemon_server_metrics")
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 UNITS = ("workers", "timers")
-LISTS = ("ca_certificates", "health_status", "pip_args", "server_aliases", "directives", *UNITS, *LIST_PATTERNS)
+LISTS = (
+    *("ca_certificates", "extra_index_urls", "health_status", "pip_args", "server_aliases", "directives"),
+    *UNITS,
+    *LIST_PATTERNS,
+)
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 # Of a worker or a timer, by range: {option: (least, most, unit)}
 UNIT_NUMBERS = {
@@ -123,14 +136,16 @@ UNIT_NUMBERS = {
     "stop_timeout": (1, 86400, "seconds"),
     "timeout": (1, 604800, "seconds"),
 }
-STRINGS = ("server_name", "source", "health_body", *PATTERNS)
+ADDRESSES = ("index_url", "extra_index_urls")  # may hold a password
+STRINGS = ("server_name", "source", "health_body", "index_url", "wheelhouse", *PATTERNS)
 # Besides daemon_*: null is as good as nothing.
-NULLABLE = ("access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
+NULLABLE = ("requirements", "access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
 
 
 def message(name: str, value: object, remedy: str) -> str:
     """Return the one line for one error."""
     shown = repr(value) if isinstance(value, (str, int, float)) else reprlib.repr(value)
+    shown = re.sub(r"://[^'\"]*@", "://****@", shown)
     shown = shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 3]}..."
     return f"flask_apache_{name}: {shown} {remedy}"
 
@@ -201,7 +216,9 @@ def check_characters(own: Variables) -> Iterator[str]:
             continue
         for text in strings(value):
             if CONTROL.search(text):
-                yield message(name, text, "holds a control character; write it without")
+                yield message(
+                    name, "****" if name in ADDRESSES else text, "holds a control character; write it without"
+                )
             elif name not in (
                 "wsgi",
                 "pip_args",
@@ -209,6 +226,7 @@ def check_characters(own: Variables) -> Iterator[str]:
                 "health_body",
                 "directives",
                 *UNITS,
+                *ADDRESSES,
             ) and FORBIDDEN_IN_CONFIGURATION.search(text):
                 yield message(name, text, "holds a quote, a backslash or ${; write it without")
 
@@ -220,7 +238,7 @@ def check_patterns(own: Variables) -> Iterator[str]:
         if isinstance(value, str) and not re.fullmatch(pattern, value, re.ASCII):
             yield message(name, value, f"is not valid; write {remedy}")
     for name, (pattern, remedy) in LIST_PATTERNS.items():
-        for value in own[name]:
+        for value in own[name] or []:
             if isinstance(value, str) and not re.fullmatch(pattern, value):
                 yield message(name, value, f"is not valid; write {remedy}")
 
@@ -321,12 +339,55 @@ def check_source(own: Variables) -> Iterator[str]:
     if isinstance(own["source"], str) and not (os.path.isabs(source) and os.path.isdir(source)):
         yield message("source", source, "is no directory of the controller; write the app's absolute path")
     elif isinstance(own["source"], str):
-        for name in own["requirements"]:
-            if isinstance(name, str) and not os.path.isfile(os.path.join(source, name)):
-                yield message("requirements", name, f"is not in {source}; write an existing file, or [] for none")
+        for variable, names in (("requirements", own["requirements"] or []), ("constraints", own["constraints"])):
+            for name in names:
+                if isinstance(name, str) and not os.path.isfile(os.path.join(source, name)):
+                    yield message(variable, name, f"is not in {source}; write an existing file, or [] for none")
+        try:
+            choose(Path(source), own["requirements"])
+        except (DependencyError, TypeError) as error:
+            yield f"flask_apache_requirements: {error}"
     for name in own["ca_certificates"]:
         if isinstance(name, str) and not is_certificate(name):
             yield message("ca_certificates", name, "is no PEM certificate on the controller; write its path")
+
+
+def check_indexes(own: Variables) -> Iterator[str]:
+    """Report package indexes that cannot be asked. Never shows an address: it may hold a password."""
+    known: dict[str, tuple[str | None, str | None]] = {}
+    urls = [("index_url", own["index_url"])] if own["index_url"] else []
+    for variable, url in [*urls, *(("extra_index_urls", url) for url in own["extra_index_urls"])]:
+        if not isinstance(url, str):
+            continue
+        parts = urlsplit(url) if re.fullmatch(r"https?://[^\s'\"\\]+", url, re.ASCII) else None
+        access = (parts.username, parts.password) if parts else (None, None)
+        if not parts or not parts.hostname or "@" in parts.path:
+            remedy = "write https://host/path or https://user:password@host/path, percent-encoded"
+            yield f"flask_apache_{variable}: an address in it is not valid; {remedy}"
+        elif access != (None, None) and not all(access):
+            yield f"flask_apache_{variable}: an address lacks the user or the password; write user:password, both"
+        elif re.search(r"[\s'\"\\]", "".join(map(unquote, filter(None, access)))):
+            yield f"flask_apache_{variable}: user or password holds a space, quote or backslash; choose others"
+        elif access[0] and known.setdefault(parts.hostname, access) != access:
+            yield f"flask_apache_{variable}: {parts.hostname} has two users or passwords; write the same for both"
+    if any(isinstance(item, str) and re.search(r"https?://[^/\s]*@", item) for item in own["pip_args"]):
+        yield (
+            "flask_apache_pip_args: an address in it holds credentials, which every user of the host could see; "
+            "write it into flask_apache_index_url or flask_apache_extra_index_urls"
+        )
+
+
+def check_wheelhouse(own: Variables) -> Iterator[str]:
+    """Report a directory that is none, or that would not be all that is asked."""
+    directory = own["wheelhouse"]
+    if not directory or not isinstance(directory, str):
+        return
+    if not (os.path.isabs(directory) and any(Path(directory).glob("*.whl"))):
+        yield message(
+            "wheelhouse", directory, "has no wheels; write the absolute path of a directory of the controller"
+        )
+    elif own["index_url"] or own["extra_index_urls"]:
+        yield message("wheelhouse", directory, "is asked instead of an index; write no flask_apache_*index_url*")
 
 
 def is_certificate(name: str) -> bool:
@@ -453,7 +514,8 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
     """Return all errors, in the order of the checks."""
     own = {name.removeprefix("flask_apache_"): value for name, value in variables.items() if name in known}
     types = list(check_types(own))
-    own.update({name: [] for name in LISTS if not isinstance(own[name], list)})
+    wrong = [name for name in LISTS if not isinstance(own[name], list) and (name, own[name]) != ("requirements", None)]
+    own.update({name: [] for name in wrong})
     own["environment"] = own["environment"] if isinstance(own["environment"], dict) else {}
     checks: list[Callable[[], Iterator[str]]] = [
         lambda: check_names(variables, known),
@@ -466,6 +528,8 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_environment(own),
         lambda: check_units(own, host),
         lambda: check_source(own),
+        lambda: check_indexes(own),
+        lambda: check_wheelhouse(own),
         lambda: check_host(own, host, distributions),
         lambda: check_mod_wsgi(own),
         lambda: check_user(own, host),
