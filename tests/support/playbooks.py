@@ -115,7 +115,7 @@ def apply_role(
 ) -> Play:
     """Run the role, with variables as a playbook's ``vars`` give them, by the entry point ``tasks_from``."""
     role = {"ansible.builtin.include_role": {"name": "flask_apache", "tasks_from": tasks_from}}
-    playbook = [{"hosts": GROUP, "become": True, "vars": dict(variables), "tasks": [role]}]
+    playbook = [{"hosts": GROUP, "become": True, "gather_facts": False, "vars": dict(variables), "tasks": [role]}]
     return play(hosts, playbook, None, *arguments, check=check)
 
 

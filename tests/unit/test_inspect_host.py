@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -78,6 +80,59 @@ def test_a_port_of_a_module_counts_once_that_is_enabled(apache: Path, name: str)
 def test_a_host_without_apache_will_listen_as_debians_does(apache: Path) -> None:
     apache.rename(apache.with_name("elsewhere"))
     assert inspect_host.configuration() == {"sites": [], "ports": [80], "wsgi": []}
+
+
+def test_what_is_as_wanted_is_not_made_again(tmp_path: Path) -> None:
+    """A directory with another mode, a file, a link to a directory and nothing at all are not what is wanted."""
+    names = ("good", "open", "file", "link", "absent", "nul\0")
+    (tmp_path / "good").mkdir(mode=0o755)
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("good")
+    owner, group = (tmp_path / "good").owner(), (tmp_path / "good").group()
+    wanted = {"owner": owner, "group": group, "mode": "0755"}
+    assert [inspect_host.as_wanted({"path": f"{tmp_path}/{name}", **wanted}) for name in names] == [True] + [False] * 5
+    good = {"path": f"{tmp_path}/good", **wanted}
+    for other in ({"owner": "nobody"}, {"group": "nogroup"}, {"mode": "0750"}):
+        assert not inspect_host.as_wanted({**good, **other})
+
+
+def test_only_roots_own_files_are_what_the_role_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "directory").mkdir()
+    paths = [f"{tmp_path}/{name}" for name in ("file", "link", "directory", "absent", "nul\0")]
+    (tmp_path / "file").chmod(0o640)
+    real = os.lstat
+
+    def owned_by(uid: int) -> None:
+        def lstat(path: str) -> os.stat_result:
+            fields = list(real(path))
+            fields[stat.ST_UID] = fields[stat.ST_GID] = uid
+            return os.stat_result(fields)
+
+        monkeypatch.setattr(inspect_host.os, "lstat", lstat)
+
+    owned_by(0)
+    digest = hashlib.sha256(b"text").hexdigest()
+    assert inspect_host.files(paths) == {f"{tmp_path}/file": f"0640 {digest}"}
+    owned_by(1000)
+    assert inspect_host.files(paths) == {}
+
+
+def test_links(apache: Path) -> None:
+    (apache / "conf-enabled/one.conf").symlink_to("../conf-available/one.conf")
+    (apache / "sites-available/two.conf").write_text("")
+    deserted = inspect_host.CONF / "vhosts/www.example.com-80"
+    deserted.mkdir(parents=True)
+    (deserted / "998-shop.conf").write_text("")
+    assert inspect_host.links() == {
+        str(apache / "conf-enabled/one.conf"): "../conf-available/one.conf",
+        str(apache / "sites-available/two.conf"): "file",
+        str(deserted): "file",
+        str(deserted / "998-shop.conf"): "file",
+    }
 
 
 def test_sites(apache: Path) -> None:
@@ -245,7 +300,7 @@ def test_users() -> None:
 
 @pytest.mark.parametrize("odd", [None, 5, ["a"], "../../etc", "a b", "größe"], ids=repr)
 def test_the_program_answers_json_whatever_the_question_holds(odd: object) -> None:
-    question = {"app": odd, "user": odd, "python": odd, "packages": [], "calendars": []}
+    question = {"app": odd, "user": odd, "python": odd, "packages": [], "calendars": [], "places": [], "files": []}
     done = subprocess.run(
         [sys.executable, "-", json.dumps(question)],
         input=(FILES / "inspect_host.py").read_text(),

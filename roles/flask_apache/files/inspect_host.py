@@ -2,8 +2,8 @@
 """Describe the host, for the role's checks. Reads only; needs nothing but Python 3.9 and its standard library.
 
 The role pipes this program to the host's Python before anything is installed there. The one argument is a JSON
-object: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names). Prints one JSON object; ``main`` lists
-its keys.
+object: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names), ``places`` (directories with ``path``,
+``owner``, ``group`` and ``mode``), ``files`` (paths). Prints one JSON object; ``main`` lists its keys.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,41 @@ def group(wanted: str | int) -> str | None:
 def interpreter(path: str) -> str | None:
     """Return the minor version of a Python interpreter, such as ``3.11``, or None when it does not run."""
     return run(path, "-c", "import sys; print('{}.{}'.format(*sys.version_info))") or None
+
+
+def as_wanted(place: dict[str, str]) -> bool:
+    """Tell whether a directory is there, and has its owner, group and mode."""
+    try:
+        status = os.lstat(place["path"])
+        owner, mode = pwd.getpwuid(status.st_uid).pw_name, f"{stat.S_IMODE(status.st_mode):04o}"
+    except (OSError, ValueError, KeyError):
+        return False
+    wanted = (place["owner"], place["group"], place["mode"])
+    return stat.S_ISDIR(status.st_mode) and (owner, group(status.st_gid), mode) == wanted
+
+
+def files(paths: list[str]) -> dict[str, str]:
+    """Return the mode and the SHA-256 of those files that there are and that are root's: ``{path: "0644 01ef…"}``."""
+    found = {}
+    for path in paths:
+        try:
+            status, content = os.lstat(path), Path(path).read_bytes()
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode) and (status.st_uid, status.st_gid) == (0, 0):
+            found[path] = f"{stat.S_IMODE(status.st_mode):04o} {hashlib.sha256(content).hexdigest()}"
+    return found
+
+
+def links() -> dict[str, str]:
+    """Return what Apache's directories of enabled and of available things hold: links' targets, ``file`` for others."""
+    paths = [
+        *APACHE.glob("*-enabled/*"),
+        *APACHE.glob("sites-available/*"),
+        *CONF.glob("vhosts/*"),
+        *CONF.glob("vhosts/*/*"),
+    ]
+    return {str(path): os.readlink(path) if path.is_symlink() else "file" for path in paths}
 
 
 def apps() -> list[dict[str, Any]]:
@@ -191,7 +227,12 @@ def main() -> None:
         "mod_wsgi_package": found.get("libapache2-mod-wsgi-py3"),
         "python": interpreter(str(wanted["python"])),
         "distribution_python": interpreter("/usr/bin/python3"),
+        "apache_enabled": Path("/etc/systemd/system/multi-user.target.wants/apache2.service").exists(),
         "listeners": listeners(),
+        "places": [place["path"] for place in wanted["places"] if as_wanted(place)],
+        "files": files(wanted["files"]),
+        "links": links(),
+        "build_user": user("flask-apache-build"),
         "user": user(str(wanted["user"])),
         "group": group(str(wanted["user"])),
         "apps": apps(),
