@@ -72,6 +72,9 @@ CASES = {
     "a mount with a slash too many": case("flask_apache_mount: '/shop/' is not valid", mount="/shop/"),
     "a mount that climbs": case("flask_apache_mount: '/a/../b' is not valid", mount="/a/../b"),
     "a variable of Apache in a mount": case("flask_apache_mount: '/${HOME}'", mount="/${HOME}"),
+    "static files outside": case(
+        "flask_apache_static: '../x' is not valid as path", static=[{"url": "/static", "path": "../x"}]
+    ),
     "a module without a callable": case("flask_apache_wsgi: 'app' is not valid; write module:callable", wsgi="app"),
     "code in a factory's arguments": case("with literal arguments", wsgi="app:create(__import__('os').getcwd())"),
     "a source that is not there": case("flask_apache_source: '/nowhere' is no directory", source="/nowhere"),

@@ -50,6 +50,7 @@ CONFIG: dict[str, Any] = {
     "mount": "/",
     "health_path": "/",
     "strategy": "blue_green",
+    "static": [],
     "lock_wait": 0,
 }
 SLOT = st.sampled_from(["blue", "green"])
@@ -92,7 +93,15 @@ def test_the_order_of_the_environment_does_not_matter() -> None:
     assert engine.release_id("s", CONFIG, one, "3.11") == engine.release_id("s", CONFIG, two, "3.11")
 
 
-@pytest.mark.parametrize("change", [{"wsgi": "app:other"}, {"requirements": []}, {"pip_args": ["--pre"]}], ids=repr)
+CHANGES_OF_A_RELEASE = [
+    {"wsgi": "app:other"},
+    {"requirements": []},
+    {"pip_args": ["--pre"]},
+    {"static": [{"url": "/static", "path": "static"}]},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_A_RELEASE, ids=repr)
 def test_what_the_app_runs_with_makes_another_release(change: dict[str, Any]) -> None:
     assert engine.release_id("s", CONFIG, {}, "3.11") != engine.release_id("s", CONFIG | change, {}, "3.11")
 
@@ -707,6 +716,33 @@ def test_a_source_is_staged_from_a_release_of_it(app: App) -> None:
         (app.releases / complete / "release.json").write_text("{}")
     engine.stage(app, "s", app.releases / ".s-3.partial")
     assert listed(app.releases / ".s-3.partial/app") == ["link", "s-2.py"]  # links stay links
+
+
+# --- Static files ----------------------------------------------------------------------------------------------------
+
+
+def test_what_visitors_may_have(tmp_path: Path) -> None:
+    top = tmp_path / "static"
+    for name in ("a.css", "deep/b.js", ".env", ".git/config", "views.py", "__pycache__/x", "deep/x.pyc", "pyx.txt"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(name)
+    (tmp_path / "secret").write_text("")
+    for name, target in {"in.css": "a.css", "out": "../secret", "far": "/etc/passwd", "to": "deep", "no": "x"}.items():
+        (top / name).symlink_to(target)
+    os.mkfifo(top / "pipe")
+    assert sorted(name for _, name in engine.published(top)) == ["a.css", "deep/b.js", "in.css", "pyx.txt"]
+    assert list(engine.published(top / "a.css")) == [(top / "a.css", "")]
+
+
+@pytest.mark.parametrize("path", ["none", "out", "far", "site-packages/none"])
+def test_static_files_are_the_releases_own(app: App, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(engine, "python_version", lambda _app: "3.11")
+    source = app.releases / ".r.partial/app"
+    source.mkdir(parents=True)
+    (source / "out").symlink_to("../../..")
+    (source / "far").symlink_to("/etc")
+    with pytest.raises(engine.RefusedError, match=f"flask_apache_static: {path} is not in release r: write a path"):
+        engine.static_source(app, "r", source.parent, path)
 
 
 # --- The access log --------------------------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ CONFIG: dict[str, Any] = {
     "lock_wait": 0,
     "ready_path": "/-/ready",
     "umask": "0027",
+    "static": [],
 }
 
 

@@ -97,6 +97,12 @@ def errors(values: dict[str, Any], **host: object) -> list[str]:
         {"server_name": "192.0.2.7"},
         {"server_name": "WWW.Example.COM", "server_aliases": ["example.com", "*.example.com", "xn--bcher-kva.example"]},
         {"port": 8443, "request_body_limit": 0},
+        {
+            "static": [
+                {"url": "/", "path": "public"},
+                {"url": "/a/b", "path": "site-packages/a/static", "immutable": True},
+            ]
+        },
         {"port": "443", "health_timeout": "5", "health_status": ["200", 404]},  # as `-e` gives them
         {"default_server": "no", "manage_service": "false", "port": 81},
         {"port": 82, "default_server": "True", "manage_service": 1, "daemon_server_metrics": "off"},
@@ -138,8 +144,10 @@ def test_what_works_is_accepted(source: Path, own: dict[str, Any]) -> None:
 NO_STRING = "is no string; write it in quotes"
 NO_CALL = "is not valid; write module:factory() with literal arguments"
 LOCALE = "is not valid; write a UTF-8 locale such as C.UTF-8: others break file names"
-MOUNT = "is not valid; write / or a path such as /shop, with no slash at its end"
+MOUNT_FORM = "write / or a path such as /shop, with no slash at its end"
+MOUNT = f"is not valid; {MOUNT_FORM}"
 HOST_NAME = "is no host name; write one such as www.example.com"
+STATIC_PATH = "write a path below the source, such as shop/static"
 ALIAS = "is no host name; write one such as example.com or *.example.com"
 APP = "is not valid; write a lower-case letter, then up to 31 letters, digits or hyphens"
 WSGI = "is not valid; write module:callable or module:factory()"
@@ -251,6 +259,20 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("port", "8080", "'8080' is held by nginx (pid 12); stop that program, or write another port"),
     ("keep_releases", 1, "1 is out of range; write 2 to 1000 releases: the live and the previous one are always kept"),
     ("request_body_limit", -1, "-1 is out of range; write 0 to 2147483647 bytes, 0 for no limit"),
+    ("static", ["static"], "'static' is not valid; write {url: /static, path: shop/static}"),
+    ("static", [{"url": "/static"}], "{'url': '/static'} is not valid; write {url: /static, path: shop/static}"),
+    ("static", [{"url": "static", "path": "a"}], f"'static' is not valid as url; {MOUNT_FORM}"),
+    ("static", [{"url": "/a", "path": "../a"}], f"'../a' is not valid as path; {STATIC_PATH}"),
+    ("static", [{"url": "/a", "path": "/a"}], f"'/a' is not valid as path; {STATIC_PATH}"),
+    (
+        "static",
+        [{"url": "/a", "path": "a", "immutable": "maybe"}],
+        "'maybe' is not valid as immutable; write true or false",
+    ),
+    ("static", [{"url": "/a", "path": "a"}, {"url": "/a", "path": "b"}], "'/a' stands twice; write another url"),
+    ("static", "/static", "'/static' is no list; write one such as [a, b]"),
+    ("static_max_age", -1, "-1 is out of range; write 0 to 31536000 seconds"),
+    ("compression", "gzip", "'gzip' is neither true nor false; write one of these"),
     ("log_keep_days", 0, "0 is out of range; write 1 to 36500 days"),
     ("wsgi", "app", f"'app' {WSGI}"),
     ("wsgi", "app:", f"'app:' {WSGI}"),

@@ -269,7 +269,7 @@ def test_every_file_begins_by_saying_who_owns_it(rendered: dict[str, dict[str, s
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_nothing_is_left_to_render(rendered: dict[str, dict[str, str]], case: str, template: str) -> None:
-    text = rendered[case][template]
+    text = rendered[case][template].replace("If-None-Match", "")
     assert not re.search(r"\{\{|\{%|\bNone\b|\bTrue\b|\bFalse\b|\bomit\b", text)
 
 
@@ -429,7 +429,7 @@ def test_visitors_are_told_when_to_come_back(rendered: dict[str, dict[str, str]]
         ["120", "env=FLASK_APACHE_CLOSED_MY_SHOP"],
         ["120", "env=REDIRECT_FLASK_APACHE_CLOSED_MY_SHOP"],
     ]
-    assert directives(text, "ErrorDocument") == [["503", "/.flask-apache/my-shop/503.html"]]
+    assert ["503", "/.flask-apache/my-shop/503.html"] in directives(text, "ErrorDocument")
     assert directives(text, "Alias") == [["/.flask-apache/my-shop/", "/etc/flask-apache/my-shop/pages/"]]
 
 
@@ -534,6 +534,7 @@ TYPES: dict[str, type] = {
     "index_private": bool,
     "pip_args": list,
     "health_status": list,
+    "static": list,
 }
 
 

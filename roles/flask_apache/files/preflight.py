@@ -84,6 +84,7 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
     "port": (1, MAXIMUM_PORT, ""),
     "keep_releases": (2, 1000, "releases: the live and the previous one are always kept"),
     "log_keep_days": (1, 36500, "days"),
+    "static_max_age": (0, 31536000, "seconds"),
     "request_body_limit": (0, 2**31 - 1, "bytes, 0 for no limit"),
     "health_timeout": (1, 3600, "seconds"),
     "health_successes": (1, 100, "rounds"),
@@ -121,12 +122,13 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
     },
 }
 FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
-FLAGS = ("default_server", "manage_service", "daemon_server_metrics")
+FLAGS = ("compression", "default_server", "manage_service", "daemon_server_metrics")
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 UNITS = ("workers", "timers")
+OTHER_LISTS = ("health_status", "static", *UNITS)  # not of strings
 LISTS = (
-    *("ca_certificates", "extra_index_urls", "health_status", "pip_args", "server_aliases", "directives"),
-    *UNITS,
+    *("ca_certificates", "extra_index_urls", "pip_args", "server_aliases", "directives"),
+    *OTHER_LISTS,
     *LIST_PATTERNS,
 )
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
@@ -198,7 +200,7 @@ def check_types(own: Variables) -> Iterator[str]:
             yield message(name, own[name], "is neither true nor false; write one of these")
     for name in LISTS:
         if isinstance(own[name], list):
-            wrong = [item for item in own[name] if not isinstance(item, str) and name not in ("health_status", *UNITS)]
+            wrong = [item for item in own[name] if not isinstance(item, str) and name not in OTHER_LISTS]
             yield from (message(name, item, "is no string; write it in quotes") for item in wrong)
         elif own[name] is not None or not may_be_null(name):
             yield message(name, own[name], "is no list; write one such as [a, b]")
@@ -279,6 +281,23 @@ def check_wsgi(own: Variables) -> Iterator[str]:
             ast.literal_eval(argument)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         yield message("wsgi", own["wsgi"], "is not valid; write module:factory() with literal arguments")
+
+
+def check_static(own: Variables) -> Iterator[str]:
+    """Report static files whose address or place could not be meant."""
+    forms = {"url": PATTERNS["mount"], "path": LIST_PATTERNS["requirements"]}
+    for entry in own["static"]:
+        if not isinstance(entry, dict) or not {"url", "path"} <= set(entry) <= {"url", "path", "immutable"}:
+            yield message("static", entry, "is not valid; write {url: /static, path: shop/static}")
+            continue
+        for key, remedy in (("url", forms["url"][1]), ("path", "a path below the source, such as shop/static")):
+            if not isinstance(entry[key], str) or not re.fullmatch(forms[key][0], entry[key], re.ASCII):
+                yield message("static", entry[key], f"is not valid as {key}; write {remedy}")
+        if str(entry.get("immutable", "no")).lower() not in (*ON, *OFF):
+            yield message("static", entry["immutable"], "is not valid as immutable; write true or false")
+    urls = [entry.get("url") for entry in own["static"] if isinstance(entry, dict)]
+    for url in sorted({str(url) for url in urls if urls.count(url) > 1}):
+        yield message("static", url, "stands twice; write another url")
 
 
 def check_environment(own: Variables) -> Iterator[str]:
@@ -525,6 +544,7 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_numbers(own),
         lambda: check_hosts(own),
         lambda: check_wsgi(own),
+        lambda: check_static(own),
         lambda: check_environment(own),
         lambda: check_units(own, host),
         lambda: check_source(own),
