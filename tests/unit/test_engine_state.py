@@ -649,6 +649,34 @@ def test_a_full_disk_gives_its_room_back(host: Host, monkeypatch: pytest.MonkeyP
     assert host.deploy(SOURCES[3])["changed"] is True
 
 
+@pytest.mark.parametrize("host", [{}, {"strategy": "rolling"}], indirect=True)
+def test_a_disk_that_is_full_at_the_switch_leaves_the_live_release(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said what serves; the idle pool gets its release back, and the next run does all of it."""
+    good, bad = host.deploy(SOURCES[0])["release"], host.prepare(SOURCES[1])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "write_routes", full)
+        with pytest.raises(engine.RefusedError, match=f"No space left on device\nStill serving {good}"):
+            host.command("activate", release=bad)
+    assert (host.live(), serving(host)) == (good, [good] * PROCESSES)
+    assert bad not in {release for _, _, release in host.apache.processes.values()}
+    assert host.command("activate", release=bad)["release"] == bad == host.live()
+
+
+def test_a_full_disk_keeps_nobody_from_making_room(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the name of the lock's holder finds room then."""
+    for source in SOURCES[:3]:
+        host.deploy(source)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "operator", lambda: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+        assert host.command("prune", keep=0)["changed"] is False
+        old = host.prepare(SOURCES[3])
+        assert host.command("prune", keep=0)["removed"] == [old]
+
+
 def test_the_first_release_is_no_canary(host: Host) -> None:
     release = host.prepare(SOURCES[0])
     assert host.command("activate", release=release, canary=10)["changed"] is True
