@@ -55,6 +55,8 @@ def row(name: str, spec: dict[str, Any]) -> str:
     description = markdown(spec["description"])
     if "choices" in spec:
         description += f" One of {', '.join(f'`{choice}`' for choice in spec['choices'])}."
+    for key, option in spec.get("options", {}).items():
+        description += f" `{key}`: {markdown(option['description'])}"
     kind = f"{spec['type']} of {spec['elements']}" if "elements" in spec else spec["type"]
     return f"| `{name}` | {kind} | `{show(spec['default'])}` | {description} |"
 

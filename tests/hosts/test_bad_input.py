@@ -119,6 +119,14 @@ CASES = {
     "an unsupported distribution": case(
         "is not supported; use one of Debian 7", __flask_apache_distributions={"Debian": {"7": "3"}}
     ),
+    "a hyphen in a worker's name": case(
+        "flask_apache_workers: 'a-b' is not valid; write a lower-case letter", workers=[{"name": "a-b", "command": "x"}]
+    ),
+    "a worker without a command": case(("flask_apache_workers", "command"), workers=[{"name": "a"}]),
+    "a calendar that systemd cannot read": case(
+        "flask_apache_timers: 'whenever' is not what systemd reads",
+        timers=[{"name": "a", "command": "x", "calendar": "whenever"}],
+    ),
     "three at once": case(
         ("flask_apache_mount: 'x'", "flask_apache_daemon_threads: 0", "flask_apache_tiemout: no such variable"),
         mount="x",

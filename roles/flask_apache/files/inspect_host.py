@@ -25,7 +25,10 @@ CONF = Path("/etc/flask-apache")
 APACHE = Path("/etc/apache2")
 PAGE = Path("/var/www/html")
 DEFAULT_SITE = APACHE / "sites-enabled/000-default.conf"
+REPLACED_SITE = APACHE / "sites-available/flask-apache-replaced.conf"
 UNITS = Path("/etc/systemd/system")
+STAMPS = Path("/var/lib/systemd/timers")
+DATA = Path("/var/lib/flask-apache")
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
@@ -132,6 +135,7 @@ def links() -> dict[str, str]:
     """Return what Apache's directories of enabled and of available things hold: links' targets, ``file`` for others."""
     paths = [
         *APACHE.glob("*-enabled/*"),
+        *APACHE.glob("*-available/flask[-_]apache*"),
         *APACHE.glob("sites-available/*"),
         *CONF.glob("vhosts/*"),
         *CONF.glob("vhosts/*/*"),
@@ -213,7 +217,8 @@ def main() -> None:
     wanted = json.loads(sys.argv[1])
     app = wanted["app"] if APP_NAME.fullmatch(str(wanted["app"])) else "-"
     name, version = distribution()
-    own_unit = re.compile(rf"flask-apache-{app}(-[a-z0-9_]+(@?\.service|\.timer)|\.target)")
+    own_unit = re.compile(rf"(stamp-)?flask-apache-{app}(-[a-z0-9_]+(@?\.service|\.timer)|\.target)")
+    units = [*UNITS.rglob("flask-apache-*"), *STAMPS.glob("stamp-flask-apache-*")]
     found = packages(wanted["packages"])
     pid = read(Path("/run/apache2/apache2.pid")).strip()
     description = {
@@ -238,8 +243,11 @@ def main() -> None:
         "apps": apps(),
         "configuration": configuration(),
         "default_site": os.readlink(DEFAULT_SITE) if DEFAULT_SITE.is_symlink() else "",
+        "replaced_site": os.readlink(REPLACED_SITE) if REPLACED_SITE.is_symlink() else "",
+        "data": sorted(path.name for path in DATA.glob("*")),
+        "made_user": next((entry.pw_name for entry in pwd.getpwall() if entry.pw_dir == str(DATA / app)), ""),
         "vhost_files": sorted(map(str, CONF.glob("vhosts/*/*.conf"))),
-        "units": sorted(str(path) for path in UNITS.rglob("flask-apache-*") if own_unit.fullmatch(path.name)),
+        "units": sorted(str(path) for path in units if own_unit.fullmatch(path.name)),
         "calendars_wrong": [text for text in wanted["calendars"] if not is_calendar(str(text))],
         "wheelhouses": [path.name for path in Path("/srv/flask-apache", app).glob("wheelhouses/[0-9a-f]*")],
         "sources": sorted({path.name.partition("-")[0] for path in Path("/srv/flask-apache", app).glob("releases/*")}),
