@@ -170,7 +170,13 @@ def prepare(app: Deployed, mark: str, **makings: str) -> str:
     """Ship a release as the role does, and let the engine prepare it. Returns its id."""
     with tempfile.TemporaryDirectory() as scratch:
         source = make_source(Path(scratch) / "source", mark, **makings)
-        program: list[str | Path] = [sys.executable, ROOT / "roles/flask_apache/files/pack.py", source, "--cache", f"{scratch}/cache"]
+        program: list[str | Path] = [
+            sys.executable,
+            ROOT / "roles/flask_apache/files/pack.py",
+            source,
+            "--cache",
+            f"{scratch}/cache",
+        ]
         packed = json.loads(run(program).stdout)
         app.host.put(Path(packed["archive"]), f"/srv/flask-apache/{APP}/incoming/{packed['id']}.tar.gz")
     return str(app.ctl("prepare", packed["id"])["release"])
@@ -472,7 +478,12 @@ def test_removal_of_the_last_app(apps: list[Deployed], before: dict[str, dict[st
         play(hosts, "playbooks/remove.yml", {"flask_apache_app": name, "flask_apache_remove_data": True})
     for host in hosts:
         now, was = host.snapshot(PLACES), before[host.name]
-        ours = (r"/etc/apache2/mods-enabled(/(headers|rewrite|filter|deflate|brotli)\.load)?$", r"/var/lib/systemd", r"/var/log", r".*-$")
+        ours = (
+            r"/etc/apache2/mods-enabled(/(headers|rewrite|filter|deflate|brotli)\.load)?$",
+            r"/var/lib/systemd",
+            r"/var/log",
+            r".*-$",
+        )
         changed = [path for path in sorted({*now, *was}) if content(now, path) != content(was, path)]
         assert [path for path in changed if not any(re.match(pattern, path) for pattern in ours)] == []
         assert [path for path in now if "flask" in path] == []

@@ -1,0 +1,143 @@
+"""Which workers and timers flask-apachectl restarts, and which it stops."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.programs import load
+
+engine = load("flask-apachectl")
+
+QUEUE, CLOCK = "flask-apache-shop-queue@1.service", "flask-apache-shop-clock@1.service"
+TIMER, TARGET = "flask-apache-shop-nightly.timer", "flask-apache-shop.target"
+OTHERS = ["flask-apache-shop-x-queue@1.service", "flask-apache-shop-x.target", "flask-apache-shopping-a.timer"]
+
+
+class Systemd:
+    """As much of systemd as the engine sees: units and whether they run, and what it was told to do."""
+
+    def __init__(self) -> None:
+        self.active = dict.fromkeys(OTHERS, "active")
+        self.told: list[str] = []
+        self.dies = ""
+
+    def systemctl(self, *arguments: str) -> str:
+        """Do what systemctl does."""
+        command, *names = arguments
+        if command == "list-units":
+            return "".join(f"{name} loaded {state} running Some thing\n" for name, state in self.active.items())
+        if command == "show":
+            return "\n\n".join(
+                f"Id={name}\nActiveState={self.active.get(name, 'inactive')}\nResult=exit-code\nMainPID=7"
+                for name in names
+                if name.startswith("flask")
+            )
+        self.told += [f"{command} {name}" for name in names] or [command]
+        for name in names:
+            state = "activating" if name == self.dies else "active"
+            self.active[name] = state if command in ("restart", "start") else "inactive"
+        return ""
+
+
+class Shop:
+    """An app whose release is live, with a worker, a scheduler and a timer."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.systemd, self.live = Systemd(), "one"
+        for name in ("ETC", "SRV", "UNITS", "SYSTEMD"):
+            patch.setattr(engine, name, root / name)
+            (root / name / "shop/releases").mkdir(parents=True)
+        for name in ("queue@.service", "clock@.service", "nightly.service", "nightly.timer"):
+            (root / "UNITS" / f"flask-apache-shop-{name}").write_text(name)
+        patch.setattr(engine, "systemctl", self.systemd.systemctl)
+        patch.setattr(engine, "live_slot", lambda _app: "blue")
+        patch.setattr(engine, "slot_release", lambda _app, _slot: self.live)
+        patch.setattr(engine, "journal", lambda unit: f"the end of {unit}")
+        patch.setattr(engine, "WORKERS_STAY_FOR", 0)
+        patch.setattr(os, "fchown", lambda *_: None)
+        self.units = root / "UNITS"
+        workers = [{"name": name, "instances": 1, "stop_timeout": 30} for name in ("queue", "clock")]
+        config: dict[str, Any] = {"workers": workers, "timers": ["nightly"], "manage_service": True}
+        self.app = engine.App("shop", config)
+
+    def follow(self) -> list[str]:
+        """Let the units follow the live release, and return what systemd was told."""
+        self.systemd.told.clear()
+        changed = engine.follow(self.app)
+        assert changed == bool(self.systemd.told)
+        return self.systemd.told
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Return an app whose units have followed its release."""
+    found = Shop(tmp_path, monkeypatch)
+    all_of_them = [f"restart {unit}" for unit in (QUEUE, CLOCK, TIMER)]
+    assert found.follow() == ["daemon-reload", *all_of_them, f"start {TARGET}"]
+    assert found.follow() == []
+    return found
+
+
+def test_a_release_restarts_the_workers_and_no_timer(shop: Shop) -> None:
+    shop.live = "two"
+    assert shop.follow() == ["daemon-reload", f"restart {QUEUE}", f"restart {CLOCK}", f"start {TARGET}"]
+    assert (shop.app.home / "current").readlink() == Path("releases/two")
+
+
+@pytest.mark.parametrize(
+    ("file", "unit"), [("queue@.service", QUEUE), ("nightly.timer", TIMER), ("nightly.service", TIMER)]
+)
+def test_another_definition_restarts_its_unit(shop: Shop, file: str, unit: str) -> None:
+    (shop.units / f"flask-apache-shop-{file}").write_text("another")
+    assert shop.follow() == ["daemon-reload", f"restart {unit}", f"start {TARGET}"]
+
+
+def test_what_does_not_run_is_started(shop: Shop) -> None:
+    shop.systemd.active[CLOCK] = "inactive"
+    assert shop.follow() == ["daemon-reload", f"restart {CLOCK}", f"start {TARGET}"]
+
+
+def test_what_is_not_declared_any_more_is_stopped_and_nothing_of_others(shop: Shop) -> None:
+    shop.app.config["workers"] = shop.app.config["workers"][:1]
+    assert shop.follow() == [f"stop {CLOCK}"]
+    shop.app.config.update(workers=[], timers=[])
+    assert shop.follow() == [f"stop {unit}" for unit in (TIMER, QUEUE, TARGET)]
+    assert {name for name, state in shop.systemd.active.items() if state == "active"} == set(OTHERS)
+
+
+def test_a_worker_that_dies_is_restarted_again_by_the_next_run(shop: Shop) -> None:
+    shop.live, shop.systemd.dies = "two", CLOCK
+    with pytest.raises(engine.RefusedError, match=f"release two: {CLOCK} does not stay up .exit-code.:\nthe end of"):
+        shop.follow()
+    shop.live, shop.systemd.dies = "one", ""
+    assert f"restart {QUEUE}" in shop.follow()
+    assert shop.follow() == []
+
+
+def test_a_kill_before_the_end_restarts_them_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.live = "two"
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "stays_up", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            shop.follow()
+    assert f"restart {CLOCK}" in shop.follow()
+    shop.live = "one"
+    assert f"restart {CLOCK}" in shop.follow()
+
+
+def test_nothing_is_started_where_services_are_not_managed(shop: Shop) -> None:
+    shop.app.config["manage_service"] = False
+    shop.systemd.active[CLOCK] = "inactive"
+    shop.live = "two"
+    assert shop.follow() == ["daemon-reload", f"restart {QUEUE}"]
+
+
+def test_all_of_them_end_with_the_app(shop: Shop) -> None:
+    job = "flask-apache-shop-nightly.service"
+    shop.systemd.active |= {job: "activating", CLOCK: "failed"}
+    assert set(engine.running_units(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
+    assert set(engine.running_units(shop.app)) == {QUEUE, TIMER, TARGET}
