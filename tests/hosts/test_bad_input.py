@@ -109,6 +109,10 @@ CASES = {
     "a hyphen in an environment variable": case("'MY-KEY' is no name of", environment={"MY-KEY": "x"}),
     "a mapping in the environment": case("'A' has a dict for a value", environment={"A": {"b": "c"}}),
     "the role's own environment": case("'FLASK_APACHE_X' is set by the role", environment={"FLASK_APACHE_X": "1"}),
+    "data outside": case("flask_apache_data_directories: '../etc' is not valid", data_directories=["../etc"]),
+    "a hook of no point": case(("hooks", "before_start"), hooks=[{"at": "sometime", "run": "flask db upgrade"}]),
+    "an unclosed quote in a hook": case("is no command", hooks=[{"at": "before_start", "run": "echo 'a"}]),
+    "a ready path that is taken": case("is flask_apache_health_path, too", ready_path="/healthz"),
     "a certificate that is none": case("is no PEM certificate", ca_certificates=[str(ROOT / "LICENSE")]),
     "a relative log": case("flask_apache_error_log: 'error.log' is not valid", error_log="error.log"),
     "somebody else's server name": case(

@@ -1114,3 +1114,108 @@ def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> N
         app = engine.App("shop", {**CONFIG, **more, "port": server.server_port})
         answer = engine.ask(app)
     assert engine.explain(app, answer, "r") == f"/ answered 503{said}; expected is one of [200]"
+
+
+# --- Secrets, irreversible releases, data ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "patterns", "expected"),
+    [
+        ("API_TOKEN", ["*TOKEN*"], True),
+        ("api_token", ["*TOKEN*"], True),
+        ("API_TOKEN", ["*token"], True),
+        ("COLOUR", ["*TOKEN*"], False),
+        ("SECRET_KEY", [], True),  # always
+        ("DATABASE_URL", ["*DATABASE_UR[IL]*"], True),
+        ("BASE_URL", ["*DATABASE_UR[IL]*"], False),
+    ],
+)
+def test_secrets_are_known_by_their_names(name: str, patterns: list[str], expected: bool) -> None:  # noqa: FBT001
+    assert engine.is_secret(name, patterns) == expected
+
+
+@given(
+    mine=st.dictionaries(st.sampled_from("AB") | st.sampled_from(["X_KEY", "Y_KEY"]), st.text()),
+    current=st.dictionaries(st.sampled_from("AB") | st.sampled_from(["X_KEY", "Y_KEY"]), st.text()),
+)
+def test_a_release_keeps_its_own_and_gets_the_current_secrets(mine: dict[str, str], current: dict[str, str]) -> None:
+    found = engine.with_secrets(mine, current, ["*KEY"])
+    for name in ("A", "B"):
+        assert found.get(name) == mine.get(name)
+    for name in ("X_KEY", "Y_KEY"):
+        assert found.get(name) == current.get(name)
+
+
+def entry(action: str, release: str) -> dict[str, str]:
+    """Return a line of the audit log."""
+    return {"action": action, "release": release}
+
+
+@pytest.mark.parametrize(
+    ("history", "target", "expected"),
+    [
+        ([("deploy", "1"), ("deploy", "2")], "1", "2"),
+        ([("deploy", "1"), ("deploy", "2"), ("deploy", "3")], "1", "2"),
+        ([("deploy", "1"), ("deploy", "2"), ("deploy", "3")], "2", None),
+        ([("deploy", "1"), ("deploy", "2"), ("rollback", "1"), ("deploy", "3")], "1", None),  # it was forced
+        ([("deploy", "1"), ("deploy", "2"), ("deploy", "3"), ("rollback", "2")], "3", None),  # forward
+        ([("deploy", "1"), ("refused", "2")], "1", None),
+        ([("deploy", "1"), ("canary 10 %", "2"), ("promote", "2")], "1", "2"),
+    ],
+)
+def test_what_cannot_be_undone(history: list[tuple[str, str]], target: str, expected: str | None) -> None:
+    assert engine.crossed([entry(*line) for line in history], target, ["2"]) == expected
+
+
+@pytest.fixture
+def staged(app: App, tmp_path: Path) -> Path:
+    """Return a staged source; it wants two of its paths to lead to the app's data."""
+    wanted = [{"name": "own", "link": "instance"}, "uploads", {"name": "media/pictures", "link": "static/pictures"}]
+    app.config["data_directories"] = wanted
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "app.py").write_text("")
+    (source / "inner").symlink_to("app.py")
+    return source
+
+
+def test_links_lead_to_the_data(app: App, staged: Path) -> None:
+    (staged / "instance").mkdir()
+    (staged / "instance/.gitkeep").write_text("")
+    for _ in range(2):  # a release may be copied from another one
+        engine.link_data(app, staged)
+        assert (staged / "instance").readlink() == app.data / "own"
+        assert (staged / "static/pictures").readlink() == app.data / "media/pictures"
+    app.config["data_directories"] = []
+    engine.link_data(app, staged)
+    assert [path.name for path in staged.rglob("*") if path.is_symlink()] == ["inner"]
+
+
+def test_content_where_the_data_should_be_is_refused(app: App, staged: Path) -> None:
+    (staged / "instance").mkdir()
+    (staged / "instance/shop.sqlite").write_text("")
+    with pytest.raises(
+        engine.RefusedError, match=r"instance .*has shop.sqlite there: leave it out \(flask_apache_source"
+    ):
+        engine.link_data(app, staged)
+    (staged / "instance/shop.sqlite").unlink()
+    (staged / "static").write_text("")
+    with pytest.raises((engine.RefusedError, OSError)):
+        engine.link_data(app, staged)
+
+
+@pytest.mark.parametrize(("link", "target"), [("instance", "inner"), ("static", "..")])
+def test_a_link_of_the_source_in_the_way_is_refused(app: App, staged: Path, link: str, target: str) -> None:
+    (staged / link).symlink_to(target)
+    with pytest.raises(engine.RefusedError, match="lead"):
+        engine.link_data(app, staged)
+
+
+def test_links_make_another_release_and_other_directories_do_not() -> None:
+    def made(*directories: object) -> str:
+        found: str = engine.release_id("s", CONFIG | {"data_directories": list(directories)}, {}, "3.11")
+        return found
+
+    assert made() == made("uploads") == made({"name": "uploads"})
+    assert len({made(), made({"name": "a", "link": "b"}), made({"name": "a", "link": "c"})}) == 3

@@ -73,6 +73,10 @@ CONFIG: dict[str, Any] = {
     "ready_path": "/-/ready",
     "umask": "0027",
     "static": [],
+    "environment_secrets": ["*TOKEN*"],
+    "hooks": [{"at": at, "run": at} for at in ("before_start", "before_switch", "after_switch")],
+    "irreversible": False,
+    "data_directories": [],
 }
 
 
@@ -201,6 +205,8 @@ class Host:
         )
         self.app.config.setdefault("access_log", str(root / "access.log"))
         self.apache = Apache(self.app)
+        self.hooks: list[tuple[str, str]] = []  # what ran, and in which release
+        self.failing = ""  # the hook that fails
         self.replace_the_rest()
         self.patch.setattr(engine, "SYSTEMD", root / "systemd")
         (self.app.home / "incoming").mkdir()
@@ -221,6 +227,7 @@ class Host:
             "ask": apache.ask,
             "stop": self.killer.around(apache.stop),
             "run": self.run,
+            "carry_out": self.killer.around(self.carry_out),
             "python_version": lambda _app: PYTHON,
             "say": lambda _text: None,
             "ThreadPoolExecutor": Serial,
@@ -286,6 +293,25 @@ class Host:
         makings = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
         return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "makings": makings, "tied": False})
 
+    def carry_out(self, _app: object, release: str, command: list[str], _seconds: float) -> tuple[str, str]:
+        """Run a hook."""
+        assert release in self.releases()
+        self.hooks.append((command[0], release))
+        return ("ended with 1" if command[0] == self.failing else ""), "no such table"
+
+    def declare(self, **environment: str) -> None:
+        """Declare another environment, as the role does."""
+        (self.app.conf / "env").write_text(json.dumps(environment))
+
+    def rotate(self, secret: str) -> None:
+        """Change a secret, and deploy."""
+        self.declare(API_TOKEN=secret)
+        self.command("deploy")
+
+    def secrets(self) -> set[str | None]:
+        """Return the secrets that the kept releases have on disk."""
+        return {engine.release_environment(self.app, release).get("API_TOKEN") for release in self.releases()}
+
     def ship(self, source: str) -> None:
         """Ship a source, as the role does. Two of the sources need the same virtual environment."""
         with tarfile.open(self.app.home / "incoming" / f"{source}.tar.gz", "w:gz") as tar:
@@ -300,13 +326,16 @@ class Host:
     def command(self, name: str, **options: object) -> dict[str, Any]:
         """Carry out a command."""
         defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "index_urls": False}
+        defaults |= {"skip_once": False, "force": False}
         given = {**defaults, **options}
         result: dict[str, Any] = getattr(engine, f"command_{name}")(self.app, Namespace(**given))
         return result
 
     def deploy(self, source: str) -> dict[str, Any]:
         """Do what a run of the role does."""
-        return self.command("activate", release=self.prepare(source))
+        release = self.prepare(source)
+        self.command("before_start", release=release)
+        return self.command("activate", release=release)
 
     def prepare(self, source: str) -> str:
         """Ship a source and build its release, and return that one's id."""
@@ -325,7 +354,8 @@ class Host:
 
     def debris(self) -> list[str]:
         """Return what no finished run leaves."""
-        places = ((self.app.releases, ".*"), (self.app.venvs, ".*"), (self.app.home, ".*"), (self.app.conf, ".*"))
+        app = self.app
+        places = (app.releases, ".*"), (app.releases, "*/.*"), (app.venvs, ".*"), (app.home, ".*"), (app.conf, ".*")
         return sorted(path.name for directory, pattern in places for path in directory.glob(pattern))
 
 
@@ -369,10 +399,12 @@ class Machine(RuleBasedStateMachine):
             "deploy": lambda: host.deploy(SOURCES[index % len(SOURCES)]),
             "broken": lambda: host.deploy(BROKEN),
             "again": lambda: host.command("deploy"),
+            "rotate": lambda: host.rotate(f"secret {index % 3}"),
+            "mark": lambda: (host.app.config.update(irreversible=bool(index % 2)), host.command("deploy")),
             "prepare": lambda: host.prepare(SOURCES[index % len(SOURCES)]),
             "activate": lambda: host.command("activate", release=release),
             "rollback": lambda: host.command("rollback"),
-            "rollback to": lambda: host.command("rollback", release=release),
+            "rollback to": lambda: host.command("rollback", release=release, force=index > 6),
             "canary": lambda: host.command("canary", canary=1 + index % 99, release=release if index % 2 else None),
             "promote": lambda: host.command("promote"),
             "abort": lambda: host.command("abort"),
@@ -385,8 +417,8 @@ class Machine(RuleBasedStateMachine):
 
     ACTIONS = st.sampled_from(
         [
-            *("deploy", "broken", "again", "prepare", "activate", "rollback", "rollback to", "canary", "promote"),
-            *("abort", "maintenance", "drain", "prune"),
+            *("deploy", "broken", "again", "rotate", "mark", "prepare", "activate", "rollback", "rollback to"),
+            *("canary", "promote", "abort", "maintenance", "drain", "prune"),
         ]
     )
 
@@ -408,6 +440,8 @@ class Machine(RuleBasedStateMachine):
         release = data.draw(st.sampled_from(sound))
         assert host.command("activate", release=release)["release"] == release == host.live()
         assert host.debris() == []
+        assert len(host.secrets()) == 1  # the live release's
+        assert not any(host.apache.is_stale(host.app, worker) for worker in host.apache.workers(host.app))
 
     @precondition(lambda self: self.host is not None and self.host.apache.running)
     @rule()
@@ -417,9 +451,11 @@ class Machine(RuleBasedStateMachine):
         self.host.apache.start()
 
     def look(self) -> None:
-        """Write down what is live."""
+        """Write down what is live, and has been found to be so: a run killed before that has made nothing live."""
         live = self.host.live() if self.host else None
-        if live and self.lived[-1:] != [live]:
+        entries = engine.read_history(self.host.app) if self.host else []
+        recorded = [entry["release"] for entry in entries if entry["action"] in engine.MADE_LIVE]
+        if live and recorded[-1:] == [live] and self.lived[-1:] != [live]:
             self.lived.append(live)
 
     @invariant()
@@ -845,4 +881,182 @@ def test_activating_the_live_release_ends_a_canary(host: Host) -> None:
     one, two = (host.deploy(source)["release"] for source in SOURCES[:2])
     host.command("canary", canary=10, release=one)
     host.command("activate", release=two)
+    assert engine.read_routes(host.app).canary == ""
+
+
+# --- Secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_secret_replaces_the_old_one_everywhere(host: Host) -> None:
+    """Other variables stay a release's own."""
+    host.declare(API_TOKEN="old", COLOUR="red", OLD_TOKEN="gone")
+    one = host.deploy(SOURCES[0])["release"]
+    host.declare(API_TOKEN="new", COLOUR="blue", NEW_TOKEN="come")
+    host.deploy(SOURCES[0])
+    environment = engine.release_environment(host.app, one)
+    assert {**environment, "SECRET_KEY": ""} == {
+        "SECRET_KEY": "",
+        "API_TOKEN": "new",
+        "COLOUR": "red",
+        "NEW_TOKEN": "come",
+    }
+    processes = host.apache.workers(host.app)
+    assert {worker.slot for worker in processes} == {"blue", "green"}
+    assert not any(host.apache.is_stale(host.app, worker) for worker in processes)
+
+
+def test_a_refused_release_changes_no_secret_of_the_others(host: Host) -> None:
+    host.declare(API_TOKEN="old")
+    one = host.deploy(SOURCES[0])["release"]
+    host.declare(API_TOKEN="new")
+    with pytest.raises(engine.RefusedError):
+        host.deploy(BROKEN)
+    assert engine.release_environment(host.app, one)["API_TOKEN"] == "old"
+    host.declare(API_TOKEN="old")
+    assert host.deploy(SOURCES[0])["changed"]  # the refused one has it now
+    assert host.secrets() == {"old"}
+
+
+@pytest.mark.parametrize("last", ["old", "new"])
+def test_a_run_after_a_rollback_makes_what_is_declared_live_and_the_next_changes_nothing(host: Host, last: str) -> None:
+    """Even if the release by that name is live already, but has got another secret since."""
+    host.declare(API_TOKEN="old")
+    one = host.deploy(SOURCES[0])["release"]
+    host.declare(API_TOKEN="new")
+    host.deploy(SOURCES[0])
+    host.command("rollback")
+    assert host.live() == one
+    host.declare(API_TOKEN=last)
+    assert host.deploy(SOURCES[0])["changed"]
+    assert host.secrets() == {last}
+    live = host.live()
+    assert live is not None
+    assert engine.release_environment(host.app, live) == engine.wanted_environment(host.app)
+    for _ in range(2):
+        prepared = host.command("prepare", source=SOURCES[0])
+        assert prepared == {"changed": False, "release": live, "msg": f"kept {live}"}
+        assert not host.command("activate", release=live)["changed"]
+
+
+def test_a_generated_key_goes_when_one_is_declared(host: Host) -> None:
+    host.deploy(SOURCES[0])
+    generated = (host.app.conf / "secret_key").read_text()
+    host.declare(SECRET_KEY="mine")
+    host.deploy(SOURCES[0])
+    assert not (host.app.conf / "secret_key").exists()
+    assert not [path for path in host.root.rglob("*") if path.is_file() and generated in path.read_text()]
+
+
+# --- Hooks -----------------------------------------------------------------------------------------------------------
+
+
+def test_hooks_run_once_a_deploy_and_at_no_rollback(host: Host) -> None:
+    one = host.deploy(SOURCES[0])["release"]
+    assert host.hooks == [("before_start", one), ("before_switch", one), ("after_switch", one)]
+    host.hooks.clear()
+    host.deploy(SOURCES[0])
+    assert host.hooks == []
+    two = host.deploy(SOURCES[1])["release"]
+    assert [release for _, release in host.hooks] == [two] * 3
+    host.hooks.clear()
+    host.command("rollback")
+    host.deploy(SOURCES[0])
+    assert host.hooks == []
+
+
+@pytest.mark.parametrize("hook", ["before_start", "before_switch"])
+def test_a_failing_hook_stops_the_release_and_runs_again(host: Host, hook: str) -> None:
+    one = host.deploy(SOURCES[0])["release"]
+    host.failing = hook
+    with pytest.raises(engine.RefusedError, match=rf"(?s)hook {hook} .*no such table.*Still serving {one}"):
+        host.deploy(SOURCES[1])
+    assert host.live() == one
+    assert serving(host) == [one] * PROCESSES
+    host.failing = ""
+    host.hooks.clear()
+    two = host.deploy(SOURCES[1])["release"]
+    assert host.hooks == [("before_start", two), ("before_switch", two), ("after_switch", two)]
+
+
+def test_a_failing_hook_after_the_switch_leaves_the_release_live_and_runs_again(host: Host) -> None:
+    host.failing = "after_switch"
+    with pytest.raises(engine.RefusedError, match="is live and stays so"):
+        host.deploy(SOURCES[0])
+    host.failing = ""
+    host.hooks.clear()
+    one = host.deploy(SOURCES[0])
+    assert (one["changed"], host.hooks) == (True, [("after_switch", host.live())])
+    assert not host.deploy(SOURCES[0])["changed"]
+
+
+def test_hooks_of_a_canary_run_once(host: Host) -> None:
+    host.deploy(SOURCES[0])
+    host.hooks.clear()
+    two = host.prepare(SOURCES[1])
+    for percent in (10, 20):
+        host.command("before_start", release=two)
+        host.command("activate", release=two, canary=percent)
+    assert [name for name, _ in host.hooks] == ["before_start", "before_switch"]
+    host.command("before_start", release=two)
+    host.command("activate", release=two)
+    assert [name for name, _ in host.hooks] == ["before_start", "before_switch", "after_switch"]
+
+
+def test_a_hook_for_one_host_is_left_to_it(host: Host) -> None:
+    host.app.config["hooks"] = [{"at": "before_start", "run": "migrate", "once": True}]
+    release = host.prepare(SOURCES[0])
+    assert not host.command("before_start", release=release, skip_once=True)["changed"]
+    assert host.hooks == []
+    assert host.command("before_start", release=release)["changed"]
+
+
+def test_no_hook_runs_in_an_image(host: Host) -> None:
+    """Its database is elsewhere."""
+    host.apache.running = False
+    host.deploy(SOURCES[0])
+    assert host.hooks == []
+
+
+# --- Irreversible releases -------------------------------------------------------------------------------------------
+
+
+def test_a_rollback_behind_an_irreversible_release_is_refused_unless_forced(host: Host) -> None:
+    host.app.config["keep_releases"] = 9
+    one = host.deploy(SOURCES[0])["release"]
+    host.app.config["irreversible"] = True
+    two = host.deploy(SOURCES[1])["release"]
+    host.app.config["irreversible"] = False
+    three = host.deploy(SOURCES[2])["release"]
+    assert host.command("rollback")["release"] == two  # not behind it
+    for options in ({"release": one}, {"release": one, "plan": True}):
+        with pytest.raises(engine.RefusedError, match=f"{two} cannot be undone.*Still serving {two}"):
+            host.command("rollback", **options)
+    with pytest.raises(engine.RefusedError, match="cannot be undone"):
+        host.command("canary", canary=10, release=one)
+    assert host.command("rollback", release=three)["release"] == three
+    assert host.command("rollback", release=one, force=True)["release"] == one
+    assert host.command("rollback", release=three)["release"] == three  # forward
+    states = {row["release"]: row["state"] for row in host.command("releases")["releases"]}
+    assert states[two] == "irreversible"
+
+
+def test_the_mark_follows_the_declaration(host: Host) -> None:
+    """Without another release."""
+    host.deploy(SOURCES[0])
+    two = host.deploy(SOURCES[1])["release"]
+    host.app.config["irreversible"] = True
+    assert host.command("prepare", source=SOURCES[1])["changed"]
+    with pytest.raises(engine.RefusedError, match="cannot be undone"):
+        host.command("rollback")
+    host.app.config["irreversible"] = False
+    assert host.command("prepare", source=SOURCES[1]) == {"changed": True, "release": two, "msg": f"built {two}"}
+    host.command("rollback")
+
+
+def test_a_rollback_during_a_canary_ends_it(host: Host) -> None:
+    one, two = (host.deploy(source)["release"] for source in SOURCES[:2])
+    host.command("canary", canary=10, release=one)
+    assert host.command("rollback", plan=True)["release"] == two
+    assert host.command("rollback")["changed"]
+    assert host.live() == two
     assert engine.read_routes(host.app).canary == ""

@@ -47,7 +47,18 @@ TYPES: dict[str, type] = {
 }
 # Of a task, what is no module.
 KEYWORDS = {
-    *("become", "block", "changed_when", "check_mode", "delegate_to", "diff", "environment", "failed_when", "listen"),
+    *(
+        "any_errors_fatal",
+        "become",
+        "block",
+        "changed_when",
+        "check_mode",
+        "delegate_to",
+        "diff",
+        "environment",
+        "failed_when",
+        "listen",
+    ),
     *("loop", "loop_control", "name", "no_log", "notify", "register", "rescue", "retries", "run_once", "tags", "until"),
     *("vars", "when", "always", "delay"),
 }
@@ -99,7 +110,11 @@ def test_every_default_is_specified() -> None:
 def test_the_entry_points() -> None:
     assert list(SPECS) == ["main", "remove", "rollback"]
     assert list(SPECS["remove"]["options"]) == ["flask_apache_app", "flask_apache_remove_data"]
-    assert list(SPECS["rollback"]["options"]) == ["flask_apache_app", "flask_apache_rollback_to"]
+    assert list(SPECS["rollback"]["options"]) == [
+        "flask_apache_app",
+        "flask_apache_rollback_to",
+        "flask_apache_rollback_force",
+    ]
     for name, spec in SPECS.items():
         assert (ROLE / "tasks" / f"{name}.yml").is_file()
         assert set(spec) == {"short_description", "description", "options"}
@@ -118,7 +133,7 @@ def test_what_entry_points_share_is_of_one_type() -> None:
 def test_every_variable_is_described(name: str) -> None:
     spec = OPTIONS[name]
     assert re.fullmatch(r"flask_apache_[a-z][a-z_]*", name)
-    assert set(spec) <= {"type", "elements", "choices", "description", "default", "options"}
+    assert set(spec) <= {"type", "elements", "choices", "description", "default", "no_log", "options"}
     assert re.fullmatch(r"[A-Z0-9`Cp].*\.", spec["description"]), "a sentence"
     assert ("elements" in spec) == (spec["type"] == "list")
 

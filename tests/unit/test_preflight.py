@@ -134,6 +134,11 @@ def errors(values: dict[str, Any], **host: object) -> list[str]:
         {"strategy": "rolling", "canary": "0"},
         {"strategy": "blue_green", "canary": 99},
         {"rollback_to": "0123456789ab-cdef01"},
+        {"environment_secrets": []},
+        {"data_directories": ["uploads", "media/images", {"name": "instance", "link": "shop/instance"}]},
+        {"data_directories": [{"name": "uploads"}, {"name": "all", "link": "a"}, {"name": "all", "link": "ab"}]},
+        {"hooks": [{"at": "before_start", "run": "flask db upgrade", "once": True, "timeout": 60}]},
+        {"hooks": [{"at": "after_switch", "run": ["sh", "-c", 'echo "it\'s" ${HOME}']}], "irreversible": "yes"},
     ],
     ids=repr,
 )
@@ -167,6 +172,10 @@ LOG_FILE = "needs an access log that is a file; write 0, or another access log"
 STATUS = "is no HTTP status; write numbers such as 200"
 CERTIFICATE = "is no PEM certificate on the controller; write its path"
 
+RELATIVE = "is not valid; write a relative path such as static/uploads"
+NO_DIRECTORY = "is no directory; write uploads, or {name: uploads, link: uploads}"
+NO_HOOK = "is no hook; write {at: before_start, run: flask db upgrade}"
+NO_COMMAND = "is no command; write its words as in a shell, or a list of them"
 REFUSED: list[tuple[str, Any, str]] = [
     # variable, its value, the line without the variable's name
     ("app", "", f"'' {APP}"),
@@ -210,6 +219,44 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("ready_path", "", f"'' {READY}"),
     ("ready_path", "/", f"'/' {READY}"),
     ("ready_path", "ready", f"'ready' {READY}"),
+    ("environment_secrets", "*KEY*", "'*KEY*' is no list; write one such as [a, b]"),
+    ("environment_secrets", [1], "1 is no string; write it in quotes"),
+    ("irreversible", "maybe", "'maybe' is neither true nor false; write one of these"),
+    ("data_directories", ["../etc"], f"'../etc' {RELATIVE}"),
+    ("data_directories", ["/etc"], f"'/etc' {RELATIVE}"),
+    ("data_directories", [".ssh"], f"'.ssh' {RELATIVE}"),
+    ("data_directories", [{"name": "a/../../b"}], f"'a/../../b' {RELATIVE}"),
+    ("data_directories", [{"name": "a", "link": "/etc"}], f"'/etc' {RELATIVE}"),
+    ("data_directories", [{"name": "a", "link": "a/.."}], f"'a/..' {RELATIVE}"),
+    ("data_directories", [{"name": 1}], f"1 {RELATIVE}"),
+    ("data_directories", [{"name": ""}], "{'name': ''} has no name; write one such as uploads"),
+    ("data_directories", [{"path": "a"}], f"{{'path': 'a'}} {NO_DIRECTORY}"),
+    ("data_directories", [3], f"3 {NO_DIRECTORY}"),
+    (
+        "data_directories",
+        [{"name": "a", "link": "x"}, {"name": "b", "link": "x/y"}],
+        "'x/y' is linked twice, or below another link; write one link for both",
+    ),
+    ("hooks", ["flask db upgrade"], f"'flask db upgrade' {NO_HOOK}"),
+    ("hooks", [{"at": "before_start"}], f"{{'at': 'before_start'}} {NO_HOOK}"),
+    (
+        "hooks",
+        [{"at": "later", "run": "x"}],
+        "'later' is no point of a deploy; write one of before_start, before_switch, after_switch",
+    ),
+    ("hooks", [{"at": "before_start", "run": ""}], f"'' {NO_COMMAND}"),
+    ("hooks", [{"at": "before_start", "run": "echo 'a"}], f'"echo \'a" {NO_COMMAND}'),
+    ("hooks", [{"at": "before_start", "run": ["a", 1]}], f"['a', 1] {NO_COMMAND}"),
+    (
+        "hooks",
+        [{"at": "before_start", "run": "x", "once": "on"}],
+        "'on' is neither true nor false; write one of these for once",
+    ),
+    (
+        "hooks",
+        [{"at": "before_start", "run": "x", "timeout": 0}],
+        "0 is out of range; write 1 to 86400 seconds for timeout",
+    ),
     ("ready_path", "/ready/", f"'/ready/' {READY}"),
     ("ready_path", "/a b", f"'/a b' {READY}"),
     ("ready_path", "/../ready", f"'/../ready' {READY}"),

@@ -535,6 +535,10 @@ TYPES: dict[str, type] = {
     "pip_args": list,
     "health_status": list,
     "static": list,
+    "environment_secrets": list,
+    "data_directories": list,
+    "hooks": list,
+    "irreversible": bool,
 }
 
 

@@ -38,6 +38,8 @@ STATIC_SYSTEM_UIDS = range(100)  # Debian's policy: root, daemon, www-data and t
 OTHERS_USERS = ("root", "nobody", "www-data", "flask-apache-build")
 LEAST_MEMORY = 32 * 2**20  # bytes; below it is surely a number of megabytes
 OLDEST_MOD_WSGI = (4, 9)
+RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
+HOOK_POINTS = ("before_start", "before_switch", "after_switch")
 SHOWN = 100  # characters of a value in a message
 
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
@@ -122,12 +124,12 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
     },
 }
 FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
-FLAGS = ("compression", "default_server", "manage_service", "daemon_server_metrics")
+FLAGS = ("compression", "default_server", "manage_service", "irreversible", "rollback_force", "daemon_server_metrics")
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 UNITS = ("workers", "timers")
-OTHER_LISTS = ("health_status", "static", *UNITS)  # not of strings
+OTHER_LISTS = ("health_status", "static", "data_directories", "hooks", *UNITS)  # not of strings
 LISTS = (
-    *("ca_certificates", "extra_index_urls", "pip_args", "server_aliases", "directives"),
+    *("ca_certificates", "environment_secrets", "extra_index_urls", "pip_args", "server_aliases", "directives"),
     *OTHER_LISTS,
     *LIST_PATTERNS,
 )
@@ -224,6 +226,7 @@ def check_characters(own: Variables) -> Iterator[str]:
             elif name not in (
                 "wsgi",
                 "pip_args",
+                "hooks",
                 "source",
                 "health_body",
                 "directives",
@@ -311,6 +314,45 @@ def check_environment(own: Variables) -> Iterator[str]:
             yield message("environment", name, f"has a {type(value).__name__} for a value; write a string in quotes")
         elif "\0" in str(value):
             yield message("environment", name, "has a NUL byte in its value; encode it, for example as base64")
+        elif re.search("[\ud800-\udfff]", str(value)):
+            yield message("environment", name, "has half a character in its value; write it in UTF-8, or as base64")
+
+
+def check_hooks(own: Variables) -> Iterator[str]:
+    """Report hooks that could not run."""
+    for hook in own["hooks"]:
+        if not isinstance(hook, dict) or not {"at", "run"} <= set(hook) <= {"at", "run", "once", "timeout"}:
+            yield message("hooks", hook, "is no hook; write {at: before_start, run: flask db upgrade}")
+            continue
+        if hook["at"] not in HOOK_POINTS:
+            yield message("hooks", hook["at"], f"is no point of a deploy; write one of {', '.join(HOOK_POINTS)}")
+        if not is_command(hook["run"]):
+            yield message("hooks", hook["run"], "is no command; write its words as in a shell, or a list of them")
+        if not isinstance(hook.get("once", False), bool):
+            yield message("hooks", hook["once"], "is neither true nor false; write one of these for once")
+        timeout = hook.get("timeout", 1)
+        if not isinstance(timeout, int) or isinstance(timeout, bool) or not 1 <= timeout <= 86400:  # noqa: PLR2004
+            yield message("hooks", timeout, "is out of range; write 1 to 86400 seconds for timeout")
+
+
+def check_data_directories(own: Variables) -> Iterator[str]:
+    """Report directories and links that lead out of their place, or into each other."""
+    links: list[str] = []
+    for item in own["data_directories"]:
+        declared = {"name": item} if isinstance(item, str) else item
+        if not isinstance(declared, dict) or not {"name"} <= set(declared) <= {"name", "link"}:
+            yield message("data_directories", item, "is no directory; write uploads, or {name: uploads, link: uploads}")
+            continue
+        for path in filter(None, (declared["name"], declared.get("link"))):
+            if not isinstance(path, str) or not re.fullmatch(RELATIVE_PATH, path, re.ASCII):
+                yield message("data_directories", path, "is not valid; write a relative path such as static/uploads")
+            elif path == declared.get("link"):
+                links.append(path)
+        if not declared["name"]:
+            yield message("data_directories", item, "has no name; write one such as uploads")
+    for link in links:
+        if links.count(link) > 1 or any(link.startswith(f"{each}/") for each in links):
+            yield message("data_directories", link, "is linked twice, or below another link; write one link for both")
 
 
 def check_units(own: Variables, host: Variables) -> Iterator[str]:
@@ -459,6 +501,8 @@ def check_strategy(own: Variables) -> Iterator[str]:
     """Report wishes of a release's going live that exclude each other."""
     if own["strategy"] == "rolling" and number(own["canary"]):
         yield message("canary", own["canary"], "needs two pools; write 0, or flask_apache_strategy: blue_green")
+    if own["ready_path"] == own["health_path"] != "/":
+        yield message("ready_path", own["ready_path"], "is flask_apache_health_path, too; write another path")
     if number(own["soak"]) and str(own["access_log"]).startswith("/dev/"):
         yield message("soak", own["soak"], "needs an access log that is a file; write 0, or another access log")
 
@@ -547,6 +591,8 @@ def errors(variables: Variables, known: list[str], host: Variables, distribution
         lambda: check_static(own),
         lambda: check_environment(own),
         lambda: check_units(own, host),
+        lambda: check_hooks(own),
+        lambda: check_data_directories(own),
         lambda: check_source(own),
         lambda: check_indexes(own),
         lambda: check_wheelhouse(own),
