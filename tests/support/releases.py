@@ -70,7 +70,12 @@ class Deployed:
         """Ship a release's source as the role does, and let the engine prepare it. Returns its id."""
         with tempfile.TemporaryDirectory(prefix="flask-apache-release-") as scratch:
             source = make_source(Path(scratch, "source"), mark, **makings)
-            packed = json.loads(run([sys.executable, PACK, source, "--cache", Path(scratch, "cache")]).stdout)
+            return self.ship(source)
+
+    def ship(self, source: Path) -> str:
+        """Ship a directory as the role does, and let the engine prepare it. Returns the release's id."""
+        with tempfile.TemporaryDirectory(prefix="flask-apache-packed-") as scratch:
+            packed = json.loads(run([sys.executable, PACK, source, "--cache", scratch]).stdout)
             self.host.put(Path(packed["archive"]), f"/srv/flask-apache/{self.app}/incoming/{packed['id']}.tar.gz")
         return str(self.ctl("prepare", packed["id"])["release"])
 
