@@ -283,7 +283,7 @@ def test_the_installed_mod_wsgi_knows_every_option(rendered: dict[str, dict[str,
     known = (
         KNOWN_TO_6_1_1 if version == "6.1.1" else KNOWN_TO_4_9_4 | {option for option in SINCE if version == "6.0.0"}
     )
-    for pool in pools(rendered[case]["app.conf.j2"]).values():
+    for pool in pools(rendered[case]["pools.conf.j2"]).values():
         assert set(pool) <= known
 
 
@@ -300,26 +300,26 @@ def test_every_variable_is_an_option() -> None:
 @pytest.mark.parametrize("variable", DAEMON)
 def test_a_variable_becomes_its_option(rendered: dict[str, dict[str, str]], variable: str) -> None:
     name = option(variable)
-    assert options(rendered["every-6.1.1"]["app.conf.j2"])[name] == WRITTEN[variable]
-    old = options(rendered["every-4.9.4"]["app.conf.j2"])
+    assert options(rendered["every-6.1.1"]["pools.conf.j2"])[name] == WRITTEN[variable]
+    old = options(rendered["every-4.9.4"]["pools.conf.j2"])
     assert old.get(name) == (None if name in SINCE else WRITTEN[variable])
 
 
 def test_an_option_comes_with_its_version(rendered: dict[str, dict[str, str]]) -> None:
-    found = options(rendered["every-6.0.0"]["app.conf.j2"])
+    found = options(rendered["every-6.0.0"]["pools.conf.j2"])
     assert "interrupt-timeout" in found
     assert "response-flush-delay" not in found
 
 
 def test_null_leaves_an_option_to_mod_wsgi(rendered: dict[str, dict[str, str]]) -> None:
-    assert options(rendered["nothing"]["app.conf.j2"]) == {"processes": "1"}
+    assert options(rendered["nothing"]["pools.conf.j2"]) == {"processes": "1"}
     expected = {option(name) for name in DAEMON if DEFAULTS[name] not in (None, [])}
-    assert set(options(rendered["defaults"]["app.conf.j2"])) == expected
+    assert set(options(rendered["defaults"]["pools.conf.j2"])) == expected
 
 
 def test_flags_are_apaches(rendered: dict[str, dict[str, str]]) -> None:
     for case, expected in (("metrics-on", "On"), ("metrics-off", "Off"), ("defaults", None)):
-        assert options(rendered[case]["app.conf.j2"]).get("server-metrics") == expected
+        assert options(rendered[case]["pools.conf.j2"]).get("server-metrics") == expected
 
 
 def test_a_host_without_mod_wsgi_is_told_as_its_package_will_be(rendered: dict[str, dict[str, str]]) -> None:
@@ -327,7 +327,7 @@ def test_a_host_without_mod_wsgi_is_told_as_its_package_will_be(rendered: dict[s
 
 
 def test_the_pools(rendered: dict[str, dict[str, str]]) -> None:
-    found = pools(rendered["names"]["app.conf.j2"])
+    found = pools(rendered["names"]["pools.conf.j2"])
     assert set(found) == {"my-shop-blue", "my-shop-green"}
     for name, pool in found.items():
         slot = name.rpartition("-")[2]
@@ -338,7 +338,7 @@ def test_the_pools(rendered: dict[str, dict[str, str]]) -> None:
             "home": f"/srv/flask-apache/my-shop/{slot}/app",
             "python-home": f"/srv/flask-apache/my-shop/{slot}/venv",
         }
-    preloaded = directives(rendered["names"]["app.conf.j2"], "WSGIImportScript")
+    preloaded = directives(rendered["names"]["pools.conf.j2"], "WSGIImportScript")
     assert [arguments[1] for arguments in preloaded] == [f"process-group={name}" for name in found]
     assert directives(rendered["names"]["app.conf.j2"], "WSGIRestrictProcess") == [list(found)]
 
@@ -448,14 +448,15 @@ def test_load_balancers_get_the_health_check_or_503(
 
 
 def test_a_rolling_app_has_one_pool(rendered: dict[str, dict[str, str]]) -> None:
-    text = rendered["rolling"]["app.conf.j2"]
+    text = rendered["rolling"]["pools.conf.j2"]
     assert list(pools(text)) == ["app-blue"]
-    assert directives(text, "WSGIRestrictProcess") == [["app-blue"]]
+    assert directives(rendered["rolling"]["app.conf.j2"], "WSGIRestrictProcess") == [["app-blue"]]
     assert [arguments[1] for arguments in directives(text, "WSGIImportScript")] == ["process-group=app-blue"]
 
 
 def test_names_are_lower_case(rendered: dict[str, dict[str, str]]) -> None:
     assert directives(rendered["names"]["vhost.conf.j2"], "ServerName") == [["www.example.com"]]
+    assert directives(rendered["names"]["pools.conf.j2"], "ServerName") == [["www.example.com"]], "mod_wsgi compares"
     assert directives(rendered["names"]["app.conf.j2"], "ServerAlias") == [["example.com"], ["*.example.com"]]
     assert "/etc/flask-apache/vhosts/www.example.com-8080/*.conf" in rendered["names"]["vhost.conf.j2"]
 

@@ -8,16 +8,19 @@ is the same load as a check (``flask-apachectl prepare`` does that before a pool
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
+import io
 import json
 import os
 import shlex
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -97,6 +100,76 @@ def for_probes(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication
     return application
 
 
+class ErrorLog(io.TextIOBase):
+    """The error log of the pool's virtual host: the app's own.
+
+    mod_wsgi writes to that of the virtual host that a visitor asked, which several apps may share.
+    """
+
+    def __init__(self) -> None:
+        self.begun = threading.local()  # each thread's line that has no end yet
+        self.pool = sys.modules["mod_wsgi"].process_group
+
+    def write(self, text: str) -> int:
+        """Write whole lines; keep the beginning of one."""
+        *lines, self.begun.line = (getattr(self.begun, "line", "") + text).split("\n")
+        for line in lines:
+            moment = dt.datetime.now().strftime("%a %b %d %H:%M:%S.%f %Y")  # noqa: DTZ005 - as Apache does
+            full = f"[{moment}] [wsgi:error] [pid {os.getpid()}] [{self.pool}] {line}\n"
+            os.write(self.fileno(), full.encode(errors="backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write a line's beginning as a line, for it may be the last one."""
+        if getattr(self.begun, "line", ""):
+            self.write("\n")
+
+    def fileno(self) -> int:
+        """Return standard error: mod_wsgi has tied it to that log."""
+        return 2
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+
+class Logged:
+    """The body of an answer, which may fail while it is made."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self.body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces, and log what stops them."""
+        try:
+            yield from self.body
+        except Exception:
+            traceback.print_exc()
+            raise
+
+    def close(self) -> None:
+        """Close the app's own."""
+        if hasattr(self.body, "close"):
+            self.body.close()
+
+
+def logged(app: WSGIApplication) -> WSGIApplication:
+    """Let what the app says of errors, and the exceptions that it does not catch, go to its own log."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["wsgi.errors"] = sys.stderr
+        try:
+            body = app(environ, start_response)
+        except Exception:
+            traceback.print_exc()
+            raise
+        file = environ.get("wsgi.file_wrapper")
+        whole = isinstance(body, (list, tuple)) or (isinstance(file, type) and isinstance(body, file))
+        return body if whole else Logged(body)
+
+    return application
+
+
 def build() -> WSGIApplication:
     """Return the WSGI application of the release in the current directory."""
     try:
@@ -137,4 +210,5 @@ if __name__ == "__main__":
         explain(error)
         sys.exit(1)
 else:
-    application = build()
+    sys.stdout = sys.stderr = ErrorLog()
+    application = logged(build())
