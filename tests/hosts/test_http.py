@@ -247,10 +247,10 @@ def test_what_is_no_static_file_goes_to_the_app(pair: list[Host]) -> None:
 
 def test_only_apache_may_read_the_copies(pair: list[Host]) -> None:
     for host in pair:
-        file = host.run("ls /srv/flask-apache/web/releases/*/public/plain/static/style.css").stdout.strip()
+        release = f"/srv/flask-apache/web/releases/{Deployed(host, 'web').live()}"
+        file = f"{release}/public/plain/static/style.css"
         assert host.run(["stat", "--format=%U:%G %a", file]).stdout == "root:www-data 640\n"
         host.run(["cat", file], user="www-data")
-        release = file.partition("/public/")[0]
         for user in ("nobody", "web"):
             assert host.run(["cat", file], user=user, check=False).returncode
         for path in (
