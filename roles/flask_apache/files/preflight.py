@@ -11,6 +11,7 @@ such as "8080" for a number, or 200 for a list.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import json
 import os
@@ -66,6 +67,9 @@ PATTERNS: dict[str, tuple[str, str]] = {
         r"|unix:(/[\w.@+-]+)+( interval=(0\.[5-9]\d*|[1-9]\d*(\.\d+)?))?",
         "unix:/path, or unix:/path interval=SECONDS with at least 0.5",
     ),
+    "source_directory": (r"|(?![/-])(?!(.*/)?\.\.(/|$))[\w./+ -]+", "a directory below the source, such as backend"),
+    "git_version": (r"(?!-)(?!.*\.\.)[\w./+@-]{1,200}", "a branch, a tag, or a commit's 40 digits"),
+    "archive_checksum": (r"|sha256:[0-9A-Fa-f]{64}", "sha256: and 64 digits, as `sha256sum` prints them"),
     "health_host": (rf"|(?i:{HOST_NAME.pattern})", "a host name, or nothing for the server name"),
     "ready_path": (r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", "a path below the mount, such as /-/ready"),
     "rollback_to": (r"|[0-9a-f]+-[0-9a-f]+", "a release's id, as `flask-apachectl releases` shows it"),
@@ -79,12 +83,18 @@ LIST_PATTERNS: dict[str, tuple[str, str]] = {
     "extras": (r"(?i:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)", "names of extras, such as postgresql"),
     "system_packages": (r"[a-z0-9][a-z0-9.+-]+", "names of the distribution's packages, such as libpq5"),
     "source_exclude": (r"(?!-)[^/]+", "names or patterns such as *.log, without a slash or a leading hyphen"),
+    "git_known_hosts": (
+        r"(@cert-authority |@revoked )?\S+ [\w@.-]+ [A-Za-z0-9+/=]{16,}( .*)?",
+        "lines of known_hosts, such as git.example.com ssh-ed25519 AAAA...",
+    ),
+    "package_requirements": (r"\S.*", "lines of a requirements file, such as psycopg==3.2.3"),
     "daemon_supplementary_groups": (r"[a-z_][a-z0-9_-]{0,31}", "names of Unix groups"),
 }
 # Numbers by range: {variable: (least, most, unit)}
 NUMBERS: dict[str, tuple[float, int, str]] = {
     "port": (1, MAXIMUM_PORT, ""),
     "keep_releases": (2, 1000, "releases: the live and the previous one are always kept"),
+    "git_depth": (0, 2**31 - 1, "commits, 0 for all"),
     "log_keep_days": (1, 36500, "days"),
     "static_max_age": (0, 31536000, "seconds"),
     "request_body_limit": (0, 2**31 - 1, "bytes, 0 for no limit"),
@@ -124,12 +134,16 @@ NUMBERS: dict[str, tuple[float, int, str]] = {
     },
 }
 FRACTIONS = ("mod_wsgi_slow_requests", "daemon_switch_interval")
-FLAGS = ("compression", "default_server", "manage_service", "irreversible", "rollback_force", "daemon_server_metrics")
+FLAGS = (
+    *("compression", "default_server", "manage_service", "irreversible", "rollback_force"),
+    *("daemon_server_metrics", "git_submodules", "source_gitignore"),
+)
 ON, OFF = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 UNITS = ("workers", "timers")
 OTHER_LISTS = ("health_status", "static", "data_directories", "hooks", *UNITS)  # not of strings
 LISTS = (
-    *("ca_certificates", "environment_secrets", "extra_index_urls", "pip_args", "server_aliases", "directives"),
+    *("ca_certificates", "environment_secrets", "extra_index_urls", "git_signers", "pip_args", "server_aliases"),
+    "directives",
     *OTHER_LISTS,
     *LIST_PATTERNS,
 )
@@ -141,7 +155,20 @@ UNIT_NUMBERS = {
     "timeout": (1, 604800, "seconds"),
 }
 ADDRESSES = ("index_url", "extra_index_urls")  # may hold a password
-STRINGS = ("server_name", "source", "health_body", "index_url", "wheelhouse", *PATTERNS)
+STRINGS = ("server_name", "source", "health_body", "index_url", "wheelhouse", "git_key", *PATTERNS)
+# May hold quotes and the like, as they are in no configuration of Apache's; and those that may also hold lines.
+QUOTED = (
+    *("wsgi", "pip_args", "source", "health_body", "directives", "git_known_hosts", "package_requirements"),
+    *("hooks", *UNITS, *ADDRESSES),
+)
+TEXTS = ("environment", "git_key", "git_signers")
+# Forms of flask_apache_source, by its type
+HTTPS = r"https://[^\s/?#-][^\s/?#]*/\S*"
+SSH = r"ssh://([\w.-]+@)?(?P<host>\w[\w.-]*)(:\d+)?/\S+|[\w.-]+@(?P<short>\w[\w.-]*):(?!/?-)\S+"
+REQUIREMENT = r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?(\[[\w.,-]+\])?==\w[\w.!+-]*"
+WHEEL = r"(/.*\.whl)(\[[\w.,-]+\])?"
+SIGNER = r"\S+ (\S+ )?(sk-)?(ssh|ecdsa)-[\w@.-]+ [A-Za-z0-9+/=]{16,}( .*)?"
+PGP = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 # Besides daemon_*: null is as good as nothing.
 NULLABLE = ("requirements", "access_log", "error_log", "mod_wsgi_telemetry", "mod_wsgi_slow_requests")
 
@@ -216,23 +243,14 @@ def check_types(own: Variables) -> Iterator[str]:
 def check_characters(own: Variables) -> Iterator[str]:
     """Report control characters, and what would end a quoted string of Apache's configuration."""
     for name, value in own.items():
-        if name == "environment":
+        if name in TEXTS:
             continue
         for text in strings(value):
             if CONTROL.search(text):
                 yield message(
                     name, "****" if name in ADDRESSES else text, "holds a control character; write it without"
                 )
-            elif name not in (
-                "wsgi",
-                "pip_args",
-                "hooks",
-                "source",
-                "health_body",
-                "directives",
-                *UNITS,
-                *ADDRESSES,
-            ) and FORBIDDEN_IN_CONFIGURATION.search(text):
+            elif name not in QUOTED and FORBIDDEN_IN_CONFIGURATION.search(text):
                 yield message(name, text, "holds a quote, a backslash or ${; write it without")
 
 
@@ -395,22 +413,82 @@ def is_command(value: object) -> bool:
 
 
 def check_source(own: Variables) -> Iterator[str]:
-    """Report a missing source, requirements file or certificate on the controller."""
-    source = str(own["source"])
-    if isinstance(own["source"], str) and not (os.path.isabs(source) and os.path.isdir(source)):
-        yield message("source", source, "is no directory of the controller; write the app's absolute path")
-    elif isinstance(own["source"], str):
-        for variable, names in (("requirements", own["requirements"] or []), ("constraints", own["constraints"])):
-            for name in names:
-                if isinstance(name, str) and not os.path.isfile(os.path.join(source, name)):
-                    yield message(variable, name, f"is not in {source}; write an existing file, or [] for none")
-        try:
-            choose(Path(source), own["requirements"])
-        except (DependencyError, TypeError) as error:
-            yield f"flask_apache_requirements: {error}"
+    """Report a source of another form than its type's, and what is missing on the controller."""
+    if isinstance(own["source"], str):
+        yield from {
+            "git": check_git,
+            "archive": check_archive,
+            "package": check_package,
+        }.get(str(own["source_type"]), check_directory)(own, str(own["source"]))
     for name in own["ca_certificates"]:
         if isinstance(name, str) and not is_certificate(name):
             yield message("ca_certificates", name, "is no PEM certificate on the controller; write its path")
+
+
+def check_directory(own: Variables, source: str) -> Iterator[str]:
+    """Report a directory or a requirements file that is not there."""
+    directory = os.path.normpath(os.path.join(source, str(own["source_directory"])))
+    if not (os.path.isabs(source) and os.path.isdir(source)):
+        yield message("source", source, "is no directory of the controller; write the app's absolute path")
+    elif not os.path.isdir(directory):
+        yield message("source_directory", own["source_directory"], f"is no directory in {source}")
+    else:
+        for variable, names in (("requirements", own["requirements"] or []), ("constraints", own["constraints"])):
+            for name in names:
+                if isinstance(name, str) and not os.path.isfile(os.path.join(directory, name)):
+                    yield message(variable, name, f"is not in {directory}; write an existing file, or [] for none")
+        try:
+            choose(Path(directory), own["requirements"])
+        except (DependencyError, TypeError) as error:
+            yield f"flask_apache_requirements: {error}"
+
+
+def check_git(own: Variables, source: str) -> Iterator[str]:
+    """Report what cannot be fetched by git, or not safely. Never shows a key: it is a secret."""
+    ssh = re.fullmatch(SSH, source)
+    if not ssh and not re.fullmatch(HTTPS, source) and not os.path.isabs(source):
+        yield message("source", source, "is no repository; write https://…, ssh://…, git@host:path or an absolute path")
+    elif os.path.isabs(source) and own["git_on"] != "host" and not os.path.isdir(source):
+        yield message("source", source, "is no directory of the controller; write the repository's absolute path")
+    if ssh and not own["git_known_hosts"]:
+        server = ssh["host"] or ssh["short"]
+        yield message(
+            "git_known_hosts",
+            [],
+            f"holds no key of {server}; write what `ssh-keyscan {server}` prints, after comparing its fingerprints "
+            "with those that its operator publishes",
+        )
+    for signer in own["git_signers"]:
+        if isinstance(signer, str) and PGP not in signer and not re.fullmatch(SIGNER, signer.strip()):
+            yield message("git_signers", signer, "is no line of allowed_signers and no armored OpenPGP public key")
+    key = own["git_key"] if isinstance(own["git_key"], str) else ""
+    with contextlib.suppress(OSError, ValueError):
+        key = Path(key).read_text(encoding="utf-8") if os.path.isabs(key) else key
+    if key and "PRIVATE KEY-----" not in key and not key.startswith("$ANSIBLE_VAULT;"):
+        yield "flask_apache_git_key: is neither a private key nor the absolute path of one; write one of these"
+
+
+def check_archive(own: Variables, source: str) -> Iterator[str]:
+    """Report an archive that is not there, or that nothing proves to be the right one."""
+    if not re.fullmatch(r"https?://\S+", source) and not (os.path.isabs(source) and os.path.isfile(source)):
+        yield message("source", source, "is no file of the controller; write an archive's absolute path, or https://…")
+    if not own["archive_checksum"]:
+        yield message("archive_checksum", "", f"is needed for an archive; write {PATTERNS['archive_checksum'][1]}")
+
+
+def check_package(own: Variables, source: str) -> Iterator[str]:
+    """Report what names no package, and what a package does not have."""
+    wheel = re.fullmatch(WHEEL, source)
+    if not wheel and not re.fullmatch(REQUIREMENT, source, re.ASCII):
+        yield message("source", source, "is no package; write name==version, or a wheel's absolute path")
+    elif wheel and not os.path.isfile(wheel[1]):
+        yield message("source", source, "is no file of the controller; write a wheel's absolute path")
+    if own["source_directory"]:
+        yield message("source_directory", own["source_directory"], "is not in a package; write nothing")
+    if own["requirements"] not in (None, [], ["requirements.txt"]):
+        yield message(
+            "requirements", own["requirements"], "are not in a package; see flask_apache_package_requirements"
+        )
 
 
 def check_indexes(own: Variables) -> Iterator[str]:
