@@ -242,9 +242,14 @@ REFUSED: list[tuple[str, Any, str]] = [
     (
         "hooks",
         [{"at": "later", "run": "x"}],
-        "'later' is no point of a deploy; write one of before_start, before_switch, after_switch",
+        "'later' is no point of a deploy; write one of before_check, before_start, before_switch, after_switch",
     ),
     ("hooks", [{"at": "before_start", "run": ""}], f"'' {NO_COMMAND}"),
+    (
+        "hooks",
+        [{"at": "before_check", "run": "make keys", "once": True}],
+        "'before_check' is not for one host only, as each imports the app; leave once out",
+    ),
     ("hooks", [{"at": "before_start", "run": "echo 'a"}], f'"echo \'a" {NO_COMMAND}'),
     ("hooks", [{"at": "before_start", "run": ["a", 1]}], f"['a', 1] {NO_COMMAND}"),
     (

@@ -40,7 +40,7 @@ OTHERS_USERS = ("root", "nobody", "www-data", "flask-apache-build")
 LEAST_MEMORY = 32 * 2**20  # bytes; below it is surely a number of megabytes
 OLDEST_MOD_WSGI = (4, 9)
 RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
-HOOK_POINTS = ("before_start", "before_switch", "after_switch")
+HOOK_POINTS = ("before_check", "before_start", "before_switch", "after_switch")
 SHOWN = 100  # characters of a value in a message
 
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
@@ -348,6 +348,8 @@ def check_hooks(own: Variables) -> Iterator[str]:
             yield message("hooks", hook["run"], "is no command; write its words as in a shell, or a list of them")
         if not isinstance(hook.get("once", False), bool):
             yield message("hooks", hook["once"], "is neither true nor false; write one of these for once")
+        elif hook["at"] == "before_check" and hook.get("once"):
+            yield message("hooks", "before_check", "is not for one host only, as each imports the app; leave once out")
         timeout = hook.get("timeout", 1)
         if not isinstance(timeout, int) or isinstance(timeout, bool) or not 1 <= timeout <= 86400:  # noqa: PLR2004
             yield message("hooks", timeout, "is out of range; write 1 to 86400 seconds for timeout")
