@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `--heavy-apps` deploy the large published applications, too."""
+    parser.addoption("--heavy-apps", action="store_true", help="deploy the large examples of docs/examples, too")
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[None]:
     """Docker's engine, which ends with the run if the run had to start it (not with KEEP_ENGINE=1)."""

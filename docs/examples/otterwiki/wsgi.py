@@ -1,0 +1,9 @@
+"""An Otter Wiki, which wants its repository to be there when it is imported."""
+
+import os
+
+from git import Repo
+
+Repo.init(os.environ["REPOSITORY"])
+
+from otterwiki.server import app as application  # noqa: E402, F401
