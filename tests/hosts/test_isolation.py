@@ -152,6 +152,9 @@ if __name__ == "__main__":
 """
 
 
+EVERYBODYS = ("/tmp", "/var/tmp", "/run/lock")  # every user of a host may write there
+
+
 class Situation(NamedTuple):
     """A hostile app on a host, and what it found from each place that it runs in."""
 
@@ -187,6 +190,7 @@ def hosts(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFa
     tasks = [{**role, "vars": declared(app, source, *where)} for app, *where in apps]
     play(started, [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": tasks}])
     for host in started:
+        host.run("mkdir -p /var/spool/cron /etc/cron.d")
         host.write(KEY, f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n", mode=0o600)
         host.run(["tee", f"/var/lib/flask-apache/{VICTIM}/diary"], user=VICTIM, stdin=f"Dear diary, {SECRET}\n")
         host.http(f"/?{SECRET}", "victim.example.com")
@@ -244,9 +248,9 @@ def test_nothing_is_got(situations: dict[str, Situation], distribution: str, app
     assert found["user"] == int(situation.host.run(["id", "-u", app]).stdout)
     assert found["got"] == []
     assert len(found["refused"]) > 80
-    assert found["listening"] == []
+    assert [path for path in found["listening"] if f".u{found['user']}." not in path] == []  # its own pool's
     assert [path for path in found["holding"] if not path.startswith(data)] == []
-    outside = [path for path in found["writable"] if not path.startswith((data, "/tmp", "/var/tmp"))]
+    outside = [path for path in found["writable"] if not path.startswith((data, *EVERYBODYS))]
     assert outside == []
     assert data in found["writable"]
 
@@ -255,7 +259,8 @@ def test_nothing_is_got(situations: dict[str, Situation], distribution: str, app
 def test_it_could_be_got(situations: dict[str, Situation], distribution: str) -> None:
     """The same attempts by root succeed, all of them: each finds what it looks for."""
     found = situations[f"{distribution} {FAR}"].found["root"]
-    assert found["refused"] == []
+    no_right_in_a_container = [name for name in found["refused"] if "/proc/" in name and "environ" not in name]
+    assert found["refused"] == no_right_in_a_container
     assert {f"/var/lib/flask-apache/{VICTIM}/diary", f"/etc/flask-apache/{VICTIM}/env", KEY} <= set(found["holding"])
     assert "/etc/flask-apache" in found["writable"]
 
