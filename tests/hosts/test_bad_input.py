@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -12,7 +13,6 @@ from tests.support.playbooks import apply_role, play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from tests.support.hosts import FileState, Host
 
@@ -160,10 +160,15 @@ CASES = {
 }
 
 
+ONE_LINE = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_CALLBACK_FORMAT_PRETTY": "false"}
+REPORT = re.compile(r"(?ms)^TASK \[report (\d+)\][ *]+$(.*?)\n\n")
+ANSWER = re.compile(r"(?m)^ok: \[(.*?)\] => (\{.*\})$")
+
+
 class Outcome(NamedTuple):
     """What the bad inputs did on one host."""
 
-    errors: dict[str, str]
+    errors: dict[str, dict[str, Any]]
     before: dict[str, FileState]
     after: dict[str, FileState]
     pids: tuple[int, int]
@@ -183,42 +188,41 @@ def hosts(start_host: Callable[[str], Host]) -> list[Host]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(hosts: list[Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+def outcomes(hosts: list[Host]) -> dict[str, Outcome]:
     """Give every bad input to the role in one play, and compare the hosts before and after."""
-    reports = tmp_path_factory.mktemp("errors")
     before = {host.name: (host.snapshot(STATE), host.pid_of_apache()) for host in hosts}
-    tasks = [task for number, bad in enumerate(CASES.values()) for task in tasks_for(bad, reports / str(number))]
-    play(hosts, [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": tasks}], timeout=1800)
+    tasks = [task for number, bad in enumerate(CASES.values()) for task in tasks_for(bad, number)]
+    playbook = [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": tasks}]
+    done = play(hosts, playbook, env=ONE_LINE, timeout=1800)
+    said = {
+        (name, int(number)): json.loads(json.loads(answer)["msg"])
+        for number, text in REPORT.findall(done.stdout)
+        for name, answer in ANSWER.findall(text)
+    }
     found = {}
     for host in hosts:
-        errors = {name: (reports / f"{number}-{host.name}").read_text() for number, name in enumerate(CASES)}
+        errors = {name: said[host.name, number] for number, name in enumerate(CASES)}
         state, pid = before[host.name]
         found[host.distribution] = Outcome(errors, state, host.snapshot(STATE), (pid, host.pid_of_apache()))
     return found
 
 
-def tasks_for(bad: Case, report: Path) -> list[dict[str, Any]]:
-    """Return the tasks that give one bad input to the role and write its error to a file of this machine."""
+def tasks_for(bad: Case, number: int) -> list[dict[str, Any]]:
+    """Return the tasks that give one bad input to the role and print its error."""
 
-    def write(content: str) -> dict[str, Any]:
-        destination = f"{report}-{{{{ inventory_hostname }}}}"
-        return {
-            "ansible.builtin.copy": {"content": content, "dest": destination, "mode": "0600"},
-            "delegate_to": "localhost",
-            "become": False,
-            "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
-        }
+    def report(content: str) -> dict[str, Any]:
+        return {"name": f"report {number}", "ansible.builtin.debug": {"msg": content}}
 
     run = {"ansible.builtin.include_role": {"name": "flask_apache"}, "vars": {**GOOD, **bad.variables}}
-    accepted = write(json.dumps({"msg": "the role accepted it"}))
-    return [{"block": [run, accepted], "rescue": [write("{{ ansible_failed_result | to_json }}")]}]
+    accepted = report("{{ {'msg': 'the role accepted it'} | to_json }} ")
+    return [{"block": [run, accepted], "rescue": [report("{{ ansible_failed_result | to_json }} ")]}]
 
 
 @pytest.mark.parametrize("distribution", ["debian-12-hot", "debian-13-hot"])
 @pytest.mark.parametrize("name", CASES)
 def test_is_refused_with_a_clear_error(outcomes: dict[str, Outcome], distribution: str, name: str) -> None:
     """The error names the variable, the value and what to write."""
-    result = json.loads(outcomes[distribution].errors[name])
+    result = outcomes[distribution].errors[name]
     message = "\n".join([*result.get("argument_errors", []), result["msg"]])
     for text in CASES[name].says:
         assert text in message

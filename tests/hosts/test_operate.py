@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.load import Answer, Client, percentile, visitors
-from tests.support.parallel import each
+from tests.support.parallel import each, everywhere
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, EngineError, apache_process, make_source, reloads, wait_until
 
@@ -39,15 +40,9 @@ def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFac
     hosts = [start_host(distribution) for distribution in DISTRIBUTIONS]
     source = make_source(tmp_path_factory.mktemp("first") / "source", "o00", import_seconds=QUICK)
     declared = {**DECLARED, "flask_apache_source": str(source)}
-    apply_role(hosts, declared)
-    apply_role(hosts, {**declared, "flask_apache_app": TWO, "flask_apache_server_name": OTHER_NAME})
+    other = {**declared, "flask_apache_app": TWO, "flask_apache_server_name": OTHER_NAME}
+    each([declared, other], functools.partial(apply_role, hosts))
     return {host.distribution: Deployed(host, ONE) for host in hosts}
-
-
-@pytest.fixture(params=DISTRIBUTIONS)
-def app(request: pytest.FixtureRequest, apps: dict[str, Deployed]) -> Deployed:
-    """Return the app on one of the hosts."""
-    return apps[request.param]
 
 
 def marks(app: Deployed, times: int, **headers: str) -> list[str]:
@@ -70,6 +65,7 @@ def without_apache(app: Deployed) -> Iterator[None]:
 # --- Canaries --------------------------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_canary(app: Deployed) -> None:
     """A share of the visitors gets the new release, and each stays with his; a header asks for it; promote ends it."""
     app.deploy("c1", import_seconds=QUICK)
@@ -107,6 +103,7 @@ def test_canary(app: Deployed) -> None:
     assert marks(app, 5) == ["c1"] * 5
 
 
+@everywhere
 def test_canary_aborted(app: Deployed) -> None:
     """After an abort everybody gets the old release, also those who had the new one; none of them sees an error."""
     app.deploy("a1", import_seconds=QUICK)
@@ -126,6 +123,7 @@ def test_canary_aborted(app: Deployed) -> None:
         app.ctl("promote")
 
 
+@everywhere
 def test_canary_that_is_broken(app: Deployed) -> None:
     """A broken release gets no share of the visitors."""
     live = app.deploy("b1", import_seconds=QUICK)
@@ -139,6 +137,7 @@ def test_canary_that_is_broken(app: Deployed) -> None:
 # --- Maintenance and draining ----------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_maintenance(app: Deployed) -> None:
     """Visitors get 503 with a page; the operator gets in by an address, then by a cookie; deploys work meanwhile."""
     bypass = str(app.ctl("maintenance", "on")["bypass"])
@@ -171,6 +170,7 @@ def test_maintenance(app: Deployed) -> None:
     assert wait_until(lambda: app.host.http("/", NAME).status == 200, 10)
 
 
+@everywhere
 def test_drain(app: Deployed) -> None:
     """The readiness address answers 503, and the app goes on."""
     assert app.host.http("/-/ready", NAME).json() == {"status": "ok"}
@@ -185,6 +185,7 @@ def test_drain(app: Deployed) -> None:
 # --- Looking around --------------------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_run(app: Deployed) -> None:
     """A command runs as the app: its user, directory, environment, packages; and its exit code is the answer."""
     app.environment({"SETTING": "for run"})
@@ -208,12 +209,14 @@ def test_run(app: Deployed) -> None:
     app.environment({})
 
 
+@everywhere
 def test_shell(app: Deployed) -> None:
     """The shell is Flask's, with the app in it."""
     done = app.host.run(["flask-apachectl", "--app", ONE, "shell"], stdin="print(app.import_name, 6 * 7)\n")
     assert "marked 42" in done.stdout
 
 
+@everywhere
 def test_probe(app: Deployed) -> None:
     """Every process of both pools is asked."""
     live = app.deploy("probed", import_seconds=QUICK)
@@ -226,6 +229,7 @@ def test_probe(app: Deployed) -> None:
         app.ctl("probe")
 
 
+@everywhere
 def test_status(app: Deployed) -> None:
     """It shows the pools, their processes and memory; also while Apache is down."""
     live = app.deploy("status", import_seconds=QUICK)
@@ -244,6 +248,7 @@ def test_status(app: Deployed) -> None:
         assert [pool["pids"] for pool in status["pools"].values()] == [[], []]
 
 
+@everywhere
 def test_without_apache(app: Deployed) -> None:
     """Nothing goes live while Apache is down, and what was live is live again afterwards."""
     app.deploy("down1", import_seconds=QUICK)
@@ -257,6 +262,7 @@ def test_without_apache(app: Deployed) -> None:
     assert marks(app, 1) == ["down2"]
 
 
+@everywhere
 def test_doctor(app: Deployed) -> None:
     """It finds nothing wrong, then what is made wrong."""
     live = app.deploy("doctor", import_seconds=QUICK)
@@ -285,6 +291,7 @@ def wrong_checks(app: Deployed) -> dict[str, str]:
     return found
 
 
+@everywhere
 def test_prune_and_history(app: Deployed) -> None:
     """Old releases and what only they needed go; live, previous and idle ones stay; the history knows all."""
     app.deploy("g1", dependency="8.1.8", import_seconds=QUICK)
@@ -308,6 +315,7 @@ def test_prune_and_history(app: Deployed) -> None:
 # --- Two apps --------------------------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_another_app_is_left_alone(app: Deployed) -> None:
     """Deploying an app ends no process of another whose name begins alike, and loses none of its requests."""
     other = Deployed(app.host, TWO)
@@ -327,6 +335,7 @@ def test_another_app_is_left_alone(app: Deployed) -> None:
 # --- Smaller machines ------------------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_cold_idle_pool(app: Deployed) -> None:
     """After the switch the idle pool holds no app: clearly less memory; going back starts it again."""
     app.deploy("w1", import_seconds=QUICK)
@@ -352,6 +361,22 @@ def memory(app: Deployed) -> dict[str, int]:
     pools = app.ctl("status")["pools"].values()
     assert wait_until(lambda: all(len(pool["pids"]) == 2 for pool in app.ctl("status")["pools"].values()), 10)
     return {str(pool["state"]): int(pool["resident_mib"]) for pool in pools}
+
+
+@everywhere
+def test_rolling_is_chosen_while_apache_is_down(app: Deployed) -> None:
+    """The release of the pool that will be gone serves from the other one as soon as Apache starts."""
+    for mark in ("d1", "d2"):
+        live = app.deploy(mark, import_seconds=QUICK)
+        if app.ctl("status")["live"] == "green":
+            break
+    declared = app.declare(strategy="rolling")
+    with without_apache(app):
+        app.ctl("prepare", live.partition("-")[0])
+    status = app.ctl("status")
+    assert (status["live"], status["release"]) == ("blue", live)
+    assert marks(app, 5) == [mark] * 5
+    app.declare(**declared)
 
 
 @pytest.fixture(scope="module")

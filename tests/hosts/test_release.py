@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.load import Answer, Client, percentile, visitors
-from tests.support.parallel import each
+from tests.support.parallel import each, everywhere
 from tests.support.playbooks import apply_role, play
 from tests.support.releases import Deployed, EngineError, apache_process, make_source, reloads, wait_until
 
@@ -53,12 +53,6 @@ def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFac
     source = make_source(tmp_path_factory.mktemp("first") / "source", "m00")
     apply_role(hosts, {**DECLARED, "flask_apache_source": str(source)})
     return {host.distribution: Deployed(host, "marked") for host in hosts}
-
-
-@pytest.fixture(params=DISTRIBUTIONS)
-def app(request: pytest.FixtureRequest, apps: dict[str, Deployed]) -> Deployed:
-    """Return the app on one of the hosts."""
-    return apps[request.param]
 
 
 # --- Deploys under load ----------------------------------------------------------------------------------------------
@@ -342,18 +336,24 @@ def test_a_broken_release_is_refused(attempts: dict[str, dict[str, Attempt]], di
     assert found.leftovers == []
 
 
-def test_the_next_good_release_goes_live(attempts: dict[str, dict[str, Attempt]], app: Deployed) -> None:
+def test_the_next_good_release_goes_live(attempts: dict[str, dict[str, Attempt]], apps: dict[str, Deployed]) -> None:
     """A refused release leaves nothing behind that a good one stumbles over."""
     assert len(attempts) == len(DISTRIBUTIONS)
-    release = app.deploy("good again", import_seconds=0.2)
-    assert app.host.http("/", NAME).json()["release"] == release
+    releases = each(list(apps.values()), functools.partial(Deployed.deploy, mark="good again", import_seconds=0.2))
+    assert [app.host.http("/", NAME).json()["release"] for app in apps.values()] == releases
 
 
 # --- Rollback --------------------------------------------------------------------------------------------------------
 
 
-def test_rollback_is_quick_and_whole(app: Deployed) -> None:
+def test_rollback_is_quick_and_whole(apps: dict[str, Deployed]) -> None:
     """Within a second visitors get the old release again: code, virtual environment and environment."""
+    for app in apps.values():  # in turn, for it is timed
+        roll_back(app)
+
+
+def roll_back(app: Deployed) -> None:
+    """Deploy an old and a new release, and go back."""
     app.environment({"SETTING": "old"})
     old = app.deploy("old", import_seconds=0.2)
     app.environment({"SETTING": "new"})
@@ -380,6 +380,7 @@ def makings(app: Deployed) -> tuple[str, set[str], str, str]:
     return body["release"], set(body["marks"]), body["setting"], body["dependency"]
 
 
+@everywhere
 def test_rollback_to_a_named_release(app: Deployed) -> None:
     """A release that is in neither pool any more is started again; one that never served is refused."""
     first, *_, last = [app.deploy(mark, import_seconds=0.2) for mark in ("n1", "n2", "n3")]
@@ -412,6 +413,7 @@ def test_rollback_by_the_playbook(apps: dict[str, Deployed]) -> None:
 # --- Who gets to the idle pool ---------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_visitors_cannot_reach_the_idle_pool(app: Deployed) -> None:
     """No header, cookie or address of a visitor leads to another release than the live one."""
     idle = app.deploy("idle", import_seconds=0.2)
@@ -457,6 +459,7 @@ def routes_with(app: Deployed, line: str) -> Iterator[None]:
 # --- After the switch ------------------------------------------------------------------------------------------------
 
 
+@everywhere
 def test_soak_goes_back_by_itself(app: Deployed) -> None:
     """A release that is well for the health check and fails visitors is switched back after a few of them."""
     before = app.deploy("sound", import_seconds=0.2)
@@ -479,6 +482,7 @@ def test_soak_goes_back_by_itself(app: Deployed) -> None:
     assert app.ctl("history")["history"][-1]["action"] == "refused"
 
 
+@everywhere
 def test_verification_by_the_public_address(app: Deployed) -> None:
     """A release that answers the engine's probes only is switched back."""
     before = app.deploy("honest", import_seconds=0.2)

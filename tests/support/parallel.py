@@ -26,3 +26,13 @@ def each(items: Sequence[Item], function: Callable[[Item], Result]) -> list[Resu
 
     with ThreadPoolExecutor(max_workers=max(1, len(items))) as executor:
         return list(executor.map(call, items))
+
+
+def everywhere(test: Callable[[Item], None]) -> Callable[[dict[str, Item]], None]:
+    """Make of a test of one app a test of the module's ``apps``, one on each distribution, at the same time."""
+
+    def run(apps: dict[str, Item]) -> None:
+        each(list(apps.values()), test)
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
