@@ -148,7 +148,7 @@ def test_klaus_takes_a_push_and_shows_it(pair: list[Host], tmp_path: Path) -> No
         pushed = git("push", f"http://{address}", "main", directory=tmp_path)
         assert pushed.returncode == 0, pushed.stderr
         assert "Roses are red" in host.http("/project/", "git.example.com").text
-        git("clone", f"http://{host.ip}/project", host.name, directory=tmp_path)
+        git("clone", "--branch=main", f"http://{host.ip}/project", host.name, directory=tmp_path)
         assert (tmp_path / host.name / "poem").read_bytes() == (tmp_path / "poem").read_bytes()
 
 
