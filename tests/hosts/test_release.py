@@ -484,10 +484,14 @@ def test_soak_goes_back_by_itself(app: Deployed) -> None:
 
 @everywhere
 def test_verification_by_the_public_address(app: Deployed) -> None:
-    """A release that answers the engine's probes only is switched back."""
+    """A release that does not answer visitors as it answered the engine's probes is switched back."""
     before = app.deploy("honest", import_seconds=0.2)
+    sign = f"/var/lib/flask-apache/{app.app}/switched"
+    declared = app.declare(hooks=[{"at": "before_switch", "run": ["touch", sign]}])
     with pytest.raises(EngineError, match="is live, but /healthz answered 500") as failure:
-        app.deploy("two-faced", fault="well for probes only", import_seconds=0.2)
+        app.deploy("two-faced", fault="well until the switch", import_seconds=0.2)
+    app.declare(**declared)
+    app.host.run(["rm", sign])
     assert f"Still serving {before}." in str(failure.value)
     assert makings(app)[0] == before
     assert app.host.http("/healthz", NAME).status == 200

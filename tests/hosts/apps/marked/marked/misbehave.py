@@ -6,9 +6,8 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
-
-from flask import request
 
 FAULT = "__FAULT__"
 IN_A_POOL = "mod_wsgi" in sys.modules  # not when the engine imports the app aside
@@ -51,6 +50,6 @@ def health() -> Any:  # noqa: ANN401 - whatever Flask takes
         time.sleep(20)
     if FAULT == "wrong text":
         return {"status": "moody"}
-    if FAULT == "well for probes only" and "X-Flask-Apache-Probe" not in request.headers:
+    if FAULT == "well until the switch" and Path(os.environ["FLASK_APACHE_DATA"], "switched").exists():
         raise RuntimeError("who " + "is there")
     return None
