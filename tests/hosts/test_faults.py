@@ -66,7 +66,7 @@ engine = importlib.util.module_from_spec(importlib.util.spec_from_loader("engine
 sys.modules["engine"] = engine
 loader.exec_module(engine)
 limit, count = int(sys.argv.pop(1)), 0
-engine.STAYS_FOR = 0.2  # it is not what is asked for here, and there are many runs
+engine.STAYS_FOR, engine.ENDS_WITHIN = 0.2, 1.0  # they are not what is asked for here, and there are many runs
 
 def killing(name, function):
     def step(*arguments, **options):
@@ -86,6 +86,7 @@ STEPS = (
     *("write", "point", "remove", "hand_over", "stage", "build", "describe", "check", "start", "probe", "switch"),
     *("confirm", "record", "prune", "sync_directory"),
 )
+ENDING = ("locked", "sweep", "end_all", "own_processes", "stop")
 AS_OFTEN_AS_NEEDED = ("stop",)  # how often it is called depends on the moment
 
 
@@ -208,12 +209,11 @@ def ctl(host: Host, *arguments: str) -> dict[str, Any]:
 
 
 def engine(
-    host: Host, *arguments: str, kill_at: int = 0, steps: tuple[str, ...] = STEPS
+    host: Host, *arguments: str, kill_at: int = 0, steps: tuple[str, ...] = STEPS, app: str = "faults"
 ) -> subprocess.CompletedProcess[str]:
     """Run the engine, killed at the n-th of its steps unless that is 0."""
-    return host.run(
-        ["python3", "-", str(kill_at), ",".join(steps), "--app", "faults", *arguments], check=False, stdin=KILL_AT
-    )
+    command = ["python3", "-", str(kill_at), ",".join(steps), "--app", app, *arguments]
+    return host.run(command, check=False, stdin=KILL_AT)
 
 
 def shares(hosts: list[Host]) -> list[tuple[Host, int]]:
@@ -478,8 +478,10 @@ def test_a_full_disk(full_disks: dict[str, list[str]], step: str, kind: str) -> 
 
 
 def test_after_a_full_disk(full_disks: dict[str, list[str]], hosts: list[Host], source: Path) -> None:
-    """With room again the next run succeeds, and leaves nothing over."""
+    """With room again the next run succeeds, and leaves nothing over, not even what was shipped an hour ago."""
     assert len(full_disks) == 8
+    for host in hosts:
+        host.run(f"touch --date='2 hours ago' {APP}/incoming/*")
     (source / "large").unlink()
     assert [host.http("/", NAME).text for host in hosts] != ["marker no inodes"] * len(hosts)
     apply_role(hosts, variables(source))
@@ -607,6 +609,33 @@ def test_old_logs_go(hosts: list[Host]) -> None:
 
 
 # --- A reboot --------------------------------------------------------------------------------------------------------
+
+
+def test_the_engine_killed_at_each_step_of_a_removal(hosts: list[Host]) -> None:
+    """What it was to end is ended by the next run, and the removal comes to its end; the other app serves."""
+
+    def matrix(host: Host) -> list[str]:
+        host.run(
+            "rm /etc/flask-apache/vhosts/*/*-neighbour.conf /etc/apache2/conf-enabled/flask-apache-neighbour.conf "
+            "&& apache2ctl graceful"
+        )
+        steps: list[str] = []
+        while True:
+            host.run("runuser -u neighbour -- sleep 600 >/dev/null 2>&1 &")
+            killed = engine(host, "remove", kill_at=len(steps) + 1, steps=ENDING, app="neighbour")
+            if killed.returncode == 0:
+                return steps
+            assert killed.returncode in {137, -signal.SIGKILL}, killed.stderr
+            steps += killed.stdout.split()
+
+    steps = report(hosts, "removal", each(hosts, matrix))
+    assert set(steps) == set(ENDING)
+    for host in hosts:
+        assert host.run(["pgrep", "-u", "neighbour"], check=False).stdout == ""
+    play(hosts, "playbooks/remove.yml", {"flask_apache_app": "neighbour", "flask_apache_remove_data": True})
+    assert play(hosts, "playbooks/remove.yml", {"flask_apache_app": "neighbour"}).changed == 0
+    for host in hosts:
+        assert host.run("ls -d /etc/flask-apache/neighbour /srv/flask-apache/neighbour", check=False).stdout == ""
 
 
 def test_a_reboot_serves_again(hosts: list[Host]) -> None:
