@@ -278,7 +278,7 @@ def test_another_run_changes_nothing_and_another_definition_what_it_says(apps: l
         "units | Write the services of workers and timers",
         "units | Put them together",
         "live | Start the release, probe it, switch",
-        "dropped | Remove the units of workers and timers that are not declared any more",
+        "live | Remove the units of workers and timers that are not declared any more",
     ]
     for app, was in zip(apps, before, strict=True):
         assert said(app)[-2:] == [

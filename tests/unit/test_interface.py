@@ -23,7 +23,7 @@ DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 # A deploy's stages, in its order.
 STAGES = [
     *("preflight", "fetch", "packages", "mod_wsgi", "places", "wheelhouse", "clone", "app", "logs", "source", "site"),
-    *("units", "live", "dropped"),
+    *("units", "live"),
 ]
 TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
 TYPES: dict[str, type] = {

@@ -29,7 +29,7 @@ def info(site: Host) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def app(host: Inside) -> str:
-    (name,) = host.file("/srv/flask-apache").listdir()
+    (name,) = (name for name in host.file("/srv/flask-apache").listdir() if not name.startswith("."))
     return str(name)
 
 
