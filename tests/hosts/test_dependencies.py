@@ -244,7 +244,7 @@ dependencies = [{ name = "tinyweb" }, { name = "tinynone", marker = "sys_platfor
 [package.metadata]
 requires-dist = [{ name = "tinyweb" }, { name = "tinynone", marker = "sys_platform == 'win32'" }]
 """ + "".join(
-        f'[[package]]\nname = "{name}"\nversion = "{version}"\nsource = {{ registry = "https://pypi.org/simple" }}\n'
+        f'[[package]]\nname = "{name}"\nversion = "{version}"\nsource = {{ registry = "https://example.com/simple" }}\n'
         f'dependencies = [{{ name = "tinyhelp" }}]\nwheels = [{{ url = "x", hash = "sha256:{digest}" }}]\n'
         for name, version, digest in [*pairs, never]
     )

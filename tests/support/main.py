@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
 from tests.support import engine, images, venv
-from tests.support.commands import ROOT, SetupError, say
+from tests.support.commands import ROOT, SetupError, apt_install, say
 
 USAGE = """\
 usage: ./test [SUITE …] [PATH …] [PYTEST OPTION …]
@@ -34,6 +35,9 @@ SUITES = {
     "hosts": "tests/hosts",
     "molecule": "tests/molecule",
 }
+
+# What the tests of sources call, and the packages that have it.
+PROGRAMS = {"git": "git", "ssh-keygen": "openssh-client", "gpg": "gnupg"}
 
 
 def pytest_arguments(words: list[str]) -> list[str]:
@@ -78,6 +82,8 @@ def main(words: list[str]) -> int:
     only_setup = words == ["setup"]
     arguments = [] if only_setup else pytest_arguments(words)
     venv.ensure()
+    if missing := [package for program, package in PROGRAMS.items() if shutil.which(program) is None]:
+        apt_install(*missing)
     if only_setup:
         return setup()
     os.environ.setdefault("ANSIBLE_HOME", str(ROOT / ".ansible"))

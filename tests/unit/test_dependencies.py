@@ -262,7 +262,7 @@ def test_a_damaged_pyproject_is_named(tmp_path: Path, text: str) -> None:
 
 # --- Locks -----------------------------------------------------------------------------------------------------------
 
-PYPI = '{ registry = "https://pypi.org/simple" }'
+INDEX = '{ registry = "https://pypi.example.com/simple" }'
 UV = f"""
 version = 1
 revision = 3
@@ -275,8 +275,8 @@ source = {{ virtual = "." }}
 dependencies = [
     {{ name = "flask", extra = ["async"] }},
     {{ name = "colorama", marker = "sys_platform == 'win32'" }},
-    {{ name = "fork", version = "1", source = {PYPI}, marker = "python_version < '{PYTHON}'" }},
-    {{ name = "fork", version = "2", source = {PYPI}, marker = "python_version >= '{PYTHON}'" }},
+    {{ name = "fork", version = "1", source = {INDEX}, marker = "python_version < '{PYTHON}'" }},
+    {{ name = "fork", version = "2", source = {INDEX}, marker = "python_version >= '{PYTHON}'" }},
 ]
 
 [package.optional-dependencies]
@@ -297,7 +297,7 @@ requires-dist = [
 [[package]]
 name = "{name}"
 version = "{version}"
-source = {PYPI}
+source = {INDEX}
 dependencies = [{", ".join(f'{{ name = "{each}" }}' for each in needs)}]
 sdist = {{ url = "https://example.com/a.tar.gz", hash = "{ONE}", size = 1 }}
 wheels = [{{ url = "https://example.com/a.whl", hash = "{TWO}", size = 1 }}]
@@ -386,7 +386,7 @@ def test_a_uv_lock_that_cannot_be_carried_is_refused(uv: Path, old: str, new: st
 @pytest.mark.parametrize("kind", ["git", "directory", "editable", "path"])
 def test_a_package_of_uv_lock_from_elsewhere_is_refused(uv: Path, kind: str) -> None:
     place = f'name = "click"\nversion = "8.2"\nsource = {{ {kind} = "lib" }}'
-    text = UV.replace('name = "click"\nversion = "8.2"\nsource = { registry = "https://pypi.org/simple" }', place)
+    text = UV.replace(f'name = "click"\nversion = "8.2"\nsource = {INDEX}', place)
     (uv / "uv.lock").write_text(text)
     assert refused(uv).startswith(f"uv.lock takes click from {kind} lib, which cannot be checked by a hash")
 
@@ -556,8 +556,15 @@ def test_a_pylock_that_cannot_be_carried_is_refused(tmp_path: Path, old: str, ne
     assert reason in refused(tmp_path)
 
 
-PIPFILE = '[[source]]\nurl = "https://pypi.org/simple"\nverify_ssl = true\nname = "pypi"\n[packages]\nflask = ">=3"\n'
-PIPFILE_HASH = "0cb0b86966db7c0246bd35dc4a61799279daaa909c8dd20d2df84ad0acfa10ee"  # as pipenv 2026.10 made it
+PIPFILE = """\
+[[source]]
+url = "https://pypi.example.com/simple"
+verify_ssl = true
+name = "pypi"
+[packages]
+flask = ">=3"
+"""
+PIPFILE_HASH = "8a2f4a8d4f3dbe14bd52223d470be61f5a4a8b7361206ba60277e46be6e995c8"  # by plette, pipenv's reader
 
 
 def pipfile_lock(**changes: object) -> str:
@@ -570,7 +577,12 @@ def pipfile_lock(**changes: object) -> str:
     }
     package = {key: value for key, value in (package | changes).items() if value is not None}
     other = {"hashes": [ONE], "markers": "sys_platform == 'win32'", "version": "==0.4"}
-    meta = {"hash": {"sha256": PIPFILE_HASH}, "pipfile-spec": 6, "requires": {"python_version": PYTHON}}
+    meta = {
+        "hash": {"sha256": PIPFILE_HASH},
+        "pipfile-spec": 6,
+        "requires": {"python_version": PYTHON},
+        "sources": [{"name": "pypi", "url": "https://pypi.example.com/simple", "verify_ssl": True}],
+    }
     return json.dumps({"_meta": meta, "default": {"Flask": package, "colorama": other}, "develop": {"pytest": {}}})
 
 
@@ -582,6 +594,8 @@ def test_pipfile_lock_gives_its_default_group(tmp_path: Path) -> None:
 def test_a_stale_pipfile_lock_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Pipfile.lock").write_text(pipfile_lock())
     (tmp_path / "Pipfile").write_text(PIPFILE)
+    assert names(plan(tmp_path)["lines"]) == ["flask==3.1"]
+    (tmp_path / "Pipfile").write_text("".join(PIPFILE.partition("[packages]")[1:]))
     assert names(plan(tmp_path)["lines"]) == ["flask==3.1"]
     (tmp_path / "Pipfile").write_text(PIPFILE.replace(">=3", ">=3.1"))
     assert refused(tmp_path) == "Pipfile.lock does not fit Pipfile: run `pipenv lock`"

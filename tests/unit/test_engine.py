@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.commands import ROOT, is_root
-from tests.unit.programs import load
+from tests.unit.programs import DECLARED, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,27 +32,6 @@ engine = load("flask-apachectl")
 
 App = Any  # engine.App, which mypy does not see
 
-CONFIG: dict[str, Any] = {
-    "wsgi": "app:app",
-    "requirements": ["requirements.txt"],
-    "pip_args": [],
-    "constraints": [],
-    "extras": [],
-    "index_url": "",
-    "extra_index_urls": [],
-    "index_private": False,
-    "wheelhouse": "",
-    "installer": "pip",
-    "uv_version": "1.2.3",
-    "python": "/usr/bin/python3",
-    "server_name": "www.example.com",
-    "port": 80,
-    "mount": "/",
-    "health_path": "/",
-    "strategy": "blue_green",
-    "static": [],
-    "lock_wait": 0,
-}
 SLOT = st.sampled_from(["blue", "green"])
 
 
@@ -70,7 +49,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
         monkeypatch.setattr(engine, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)
-    return engine.App("shop", CONFIG)
+    return engine.App("shop", DECLARED)
 
 
 @pytest.fixture
@@ -85,12 +64,12 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_a_release_is_named_by_its_source_and_a_digest() -> None:
-    assert re.fullmatch(r"0123456789ab-[0-9a-f]{6}", engine.release_id("0123456789ab", CONFIG, {}, "3.11"))
+    assert re.fullmatch(r"0123456789ab-[0-9a-f]{6}", engine.release_id("0123456789ab", DECLARED, {}, "3.11"))
 
 
 def test_the_order_of_the_environment_does_not_matter() -> None:
     one, two = ({"A": "1", "B": "2"}, {"B": "2", "A": "1"})
-    assert engine.release_id("s", CONFIG, one, "3.11") == engine.release_id("s", CONFIG, two, "3.11")
+    assert engine.release_id("s", DECLARED, one, "3.11") == engine.release_id("s", DECLARED, two, "3.11")
 
 
 CHANGES_OF_A_RELEASE = [
@@ -103,35 +82,35 @@ CHANGES_OF_A_RELEASE = [
 
 @pytest.mark.parametrize("change", CHANGES_OF_A_RELEASE, ids=repr)
 def test_what_the_app_runs_with_makes_another_release(change: dict[str, Any]) -> None:
-    assert engine.release_id("s", CONFIG, {}, "3.11") != engine.release_id("s", CONFIG | change, {}, "3.11")
+    assert engine.release_id("s", DECLARED, {}, "3.11") != engine.release_id("s", DECLARED | change, {}, "3.11")
 
 
 def test_environment_python_and_source_make_another_release() -> None:
     ids = {
-        engine.release_id("s", CONFIG, {}, "3.11"),
-        engine.release_id("s", CONFIG, {"A": "1"}, "3.11"),
-        engine.release_id("s", CONFIG, {"A": "2"}, "3.11"),
-        engine.release_id("s", CONFIG, {}, "3.12"),
-        engine.release_id("t", CONFIG, {}, "3.11"),
+        engine.release_id("s", DECLARED, {}, "3.11"),
+        engine.release_id("s", DECLARED, {"A": "1"}, "3.11"),
+        engine.release_id("s", DECLARED, {"A": "2"}, "3.11"),
+        engine.release_id("s", DECLARED, {}, "3.12"),
+        engine.release_id("t", DECLARED, {}, "3.11"),
     }
     assert len(ids) == 5
 
 
 def test_another_interpreter_makes_another_release() -> None:
-    other_python = CONFIG | {"python": "/opt/python3.11/bin/python3"}
-    assert engine.release_id("s", CONFIG, {}, "3.11") != engine.release_id("s", other_python, {}, "3.11")
+    other_python = DECLARED | {"python": "/opt/python3.11/bin/python3"}
+    assert engine.release_id("s", DECLARED, {}, "3.11") != engine.release_id("s", other_python, {}, "3.11")
 
 
 @pytest.mark.parametrize("change", [{"mount": "/x"}, {"health_path": "/x"}, {"port": 81}], ids=repr)
 def test_what_only_apache_needs_makes_no_other_release(change: dict[str, Any]) -> None:
-    assert engine.release_id("s", CONFIG, {}, "3.11") == engine.release_id("s", CONFIG | change, {}, "3.11")
+    assert engine.release_id("s", DECLARED, {}, "3.11") == engine.release_id("s", DECLARED | change, {}, "3.11")
 
 
 PLAN: dict[str, Any] = {"lines": [], "steps": [], "makings": ["flask==3.1"], "tied": False}
 
 
 def key(source: Path, source_id: str = "s", python: str = "3.11", plan: dict[str, Any] = PLAN, **change: object) -> str:
-    found: str = engine.venv_key(plan, source, source_id, CONFIG | change, python)
+    found: str = engine.venv_key(plan, source, source_id, DECLARED | change, python)
     return found
 
 
@@ -160,7 +139,7 @@ def test_what_the_installer_gets_makes_another_virtual_environment(tmp_path: Pat
 @pytest.mark.parametrize("change", [{"installer": "uv"}, {"uv_version": "9.9"}, {"index_private": True}], ids=str)
 def test_who_installs_makes_no_other_virtual_environment(tmp_path: Path, change: dict[str, Any]) -> None:
     assert key(tmp_path, **change) == key(tmp_path)
-    assert engine.release_id("s", CONFIG | change, {}, "3.11") == engine.release_id("s", CONFIG, {}, "3.11")
+    assert engine.release_id("s", DECLARED | change, {}, "3.11") == engine.release_id("s", DECLARED, {}, "3.11")
 
 
 def test_a_file_of_the_source_among_pips_arguments_ties_the_virtual_environment_to_the_source(tmp_path: Path) -> None:
@@ -171,7 +150,7 @@ def test_a_file_of_the_source_among_pips_arguments_ties_the_virtual_environment_
 
 
 def test_credentials_are_read_from_addresses() -> None:
-    urls = ["https://user:p%40ss%2Fword@pypi.example.com:8443/simple", "https://pypi.org/simple", ""]
+    urls = ["https://user:p%40ss%2Fword@pypi.example.com:8443/simple", "https://packages.example.org/simple", ""]
     assert engine.credentials(urls) == [("pypi.example.com", "user", "p@ss/word")]
 
 
@@ -183,8 +162,8 @@ def test_no_secret_gets_into_a_message() -> None:
 
 
 def test_a_wheelhouse_is_asked_instead_of_an_index(tmp_path: Path) -> None:
-    config = CONFIG | {"index_url": "https://a", "extra_index_urls": ["https://b"]}
-    assert engine.index_arguments(CONFIG, None) == []
+    config = DECLARED | {"index_url": "https://a", "extra_index_urls": ["https://b"]}
+    assert engine.index_arguments(DECLARED, None) == []
     assert engine.index_arguments(config, None) == ["--index-url", "https://a", "--extra-index-url", "https://b"]
     assert engine.index_arguments(config, tmp_path) == ["--no-index", "--find-links", str(tmp_path)]
 
@@ -440,9 +419,9 @@ def declare(app: App, name: str, text: str) -> None:
 def test_the_only_app_needs_no_name(app: App) -> None:
     with pytest.raises(engine.RefusedError, match="on this host: none"):
         engine.load_app(None)
-    declare(app, "shop", json.dumps(CONFIG))
+    declare(app, "shop", json.dumps(DECLARED))
     assert engine.load_app(None) == engine.load_app("shop") == app
-    declare(app, "blog", json.dumps(CONFIG))
+    declare(app, "blog", json.dumps(DECLARED))
     with pytest.raises(engine.RefusedError, match="blog, shop"):
         engine.load_app(None)
     with pytest.raises(engine.RefusedError, match="no app wiki on this host; there is: blog, shop"):
@@ -464,7 +443,7 @@ def test_a_damaged_declaration_is_named(app: App) -> None:
     ],
 )
 def test_addresses(change: dict[str, Any], url: str, path: str) -> None:
-    app = engine.App("shop", CONFIG | change)
+    app = engine.App("shop", DECLARED | change)
     assert (app.url, app.url_path) == (url, path)
 
 
@@ -776,7 +755,7 @@ def test_what_visitors_got_is_counted(
     line = f'192.0.2.1 - alice [23/Nov/2026:06:26:43 +0000] "{request_line}" {status} {rest}\n'
     path = tmp_path / "access.log"
     path.write_text(BEFORE)
-    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    log = engine.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
     assert log.errors() == 0  # what was before is no fault of the new release
     with path.open("a") as file:
         file.write(3 * line)
@@ -789,14 +768,14 @@ def test_what_visitors_got_is_counted(
 def test_a_visitor_without_a_name_is_counted(app: App, tmp_path: Path) -> None:
     """Apache writes an empty user name as two quotes."""
     path = tmp_path / "access.log"
-    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    log = engine.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
     path.write_text('192.0.2.1 - "" [23/Nov/2026:06:26:43 +0000] "GET / HTTP/1.1" 500 12 "-" "-"\n')
     assert log.errors() == 1
 
 
 def test_a_burst_of_errors_names_the_release(app: App, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    log = engine.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
     log.refuse_more_than(0, "r1")  # there may be no log yet
     path.write_bytes(b"\xff\n" + 5 * BEFORE.encode())
     log.refuse_more_than(5, "r1")
@@ -810,7 +789,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
     path, old, new = (tmp_path / name for name in ("access.log", "access.1", "access.2"))
     old.write_text(10 * BEFORE)
     path.hardlink_to(old)  # as rotatelogs -L does
-    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    log = engine.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
     with path.open("a") as file:
         file.write(2 * BEFORE)
         file.flush()
@@ -837,7 +816,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
 def test_only_what_is_new_is_read(app: App, tmp_path: Path) -> None:
     """A look costs what came since the last one, not the whole soak."""
     path = tmp_path / "access.log"
-    log = engine.AccessLog(replace(app, config={**CONFIG, "access_log": str(path)}))
+    log = engine.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
     path.write_text(1000 * BEFORE)
     assert log.errors() == 1000
     assert list(log.log.lines()) == []
@@ -847,7 +826,7 @@ def test_only_what_is_new_is_read(app: App, tmp_path: Path) -> None:
 
 HOLDER = """
 import pathlib, sys, time
-from tests.unit.programs import load
+from tests.unit.programs import DECLARED, load
 engine = load("flask-apachectl")
 engine.SRV = engine.ETC = pathlib.Path(sys.argv[1])
 with engine.locked(engine.App("shop", {})):
@@ -889,7 +868,7 @@ def test_the_lock_is_taken_again_after_a_failure(app: App) -> None:
 
 
 def waiting(app: App, seconds: float) -> App:
-    return replace(app, config={**CONFIG, "lock_wait": seconds})
+    return replace(app, config={**DECLARED, "lock_wait": seconds})
 
 
 @pytest.mark.parametrize("holder", [0.3], indirect=True)
@@ -1066,7 +1045,7 @@ def test_a_check_on_a_bare_host_tells_what_would_be(capsys: pytest.CaptureFixtur
 
 @pytest.mark.usefixtures("as_operator")
 def test_a_plan_needs_no_name_where_there_is_one_app(app: App, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(app, "shop", json.dumps(CONFIG))
+    declare(app, "shop", json.dumps(DECLARED))
     assert engine.main(["rollback", "--plan"]) == 1
     assert "there is no release to go back to" in capsys.readouterr().err
 
@@ -1111,7 +1090,7 @@ def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> N
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request).start()
         more = {"health_host": "", "health_request_timeout": 5, "health_body": "", "health_status": [200]}
-        app = engine.App("shop", {**CONFIG, **more, "port": server.server_port})
+        app = engine.App("shop", {**DECLARED, **more, "port": server.server_port})
         answer = engine.ask(app)
     assert engine.explain(app, answer, "r") == f"/ answered 503{said}; expected is one of [200]"
 
@@ -1214,7 +1193,7 @@ def test_a_link_of_the_source_in_the_way_is_refused(app: App, staged: Path, link
 
 def test_links_make_another_release_and_other_directories_do_not() -> None:
     def made(*directories: object) -> str:
-        found: str = engine.release_id("s", CONFIG | {"data_directories": list(directories)}, {}, "3.11")
+        found: str = engine.release_id("s", DECLARED | {"data_directories": list(directories)}, {}, "3.11")
         return found
 
     assert made() == made("uploads") == made({"name": "uploads"})

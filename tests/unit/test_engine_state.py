@@ -26,7 +26,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.programs import load
+from tests.unit.programs import DECLARED, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,24 +39,9 @@ PROCESSES = 2
 SOURCES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd")
 BROKEN = "eeeeeeeeeeee"  # builds and imports, but answers 500
 CONFIG: dict[str, Any] = {
+    **DECLARED,
     "user": "shop",
-    "wsgi": "app:app",
-    "requirements": ["requirements.txt"],
-    "pip_args": [],
-    "constraints": [],
-    "extras": [],
-    "index_url": "",
-    "extra_index_urls": [],
-    "index_private": False,
-    "wheelhouse": "",
-    "installer": "pip",
-    "uv_version": "1.2.3",
-    "python": "/usr/bin/python3",
-    "server_name": "www.example.com",
-    "port": 80,
-    "mount": "/",
     "processes": PROCESSES,
-    "health_path": "/",
     "health_status": [200],
     "health_body": "",
     "health_host": "",
@@ -67,12 +52,9 @@ CONFIG: dict[str, Any] = {
     "keep_releases": 2,
     "soak": 0,
     "soak_errors": 5,
-    "strategy": "blue_green",
     "idle_pool": "warm",
-    "lock_wait": 0,
     "ready_path": "/-/ready",
     "umask": "0027",
-    "static": [],
     "environment_secrets": ["*TOKEN*"],
     "hooks": [{"at": at, "run": at} for at in ("before_start", "before_switch", "after_switch")],
     "irreversible": False,

@@ -802,7 +802,10 @@ def test_dependencies_that_work_are_accepted(source: Path, own: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("own", "error"),
     [
-        ({"index_url": "pypi.org"}, "flask_apache_index_url: an address in it is not valid; write https://host/path"),
+        (
+            {"index_url": "pypi.example.com"},
+            "flask_apache_index_url: an address in it is not valid; write https://host/path",
+        ),
         ({"index_url": "https://u:a/b@example.com"}, "flask_apache_index_url: an address in it is not valid"),
         ({"index_url": "https://a b@example.com"}, "flask_apache_index_url: an address in it is not valid"),
         (

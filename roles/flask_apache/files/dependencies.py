@@ -349,7 +349,7 @@ def read_pipfile(path: Path, _extras: Sequence[str]) -> list[str]:
     if meta.get("pipfile-spec") != 6:  # noqa: PLR2004
         raise DependencyError(f"Pipfile.lock has the version {meta.get('pipfile-spec')}, known is 6: lock it anew")
     beside = path.with_name("Pipfile")
-    if beside.is_file() and meta.get("hash", {}).get("sha256") != pipfile_hash(read_toml(beside)):
+    if beside.is_file() and meta.get("hash", {}).get("sha256") != pipfile_hash(read_toml(beside), meta):
         raise DependencyError("Pipfile.lock does not fit Pipfile: run `pipenv lock`")
     required = meta.get("requires", {})
     python = required.get("python_full_version") or (
@@ -367,11 +367,11 @@ def read_pipfile(path: Path, _extras: Sequence[str]) -> list[str]:
     return sorted(lines)
 
 
-def pipfile_hash(pipfile: Table) -> str:
-    """Return pipenv's digest of a Pipfile."""
+def pipfile_hash(pipfile: Table, meta: Table) -> str:
+    """Return pipenv's digest of a Pipfile; without sources of its own it has those that its lock names."""
     groups = {name: table for name, table in pipfile.items() if name not in PIPFILE_TABLES}
     content = {
-        "_meta": {"sources": pipfile.get("source", PYPI), "requires": pipfile.get("requires", {})},
+        "_meta": {"sources": pipfile.get("source", meta.get("sources", [])), "requires": pipfile.get("requires", {})},
         "default": pipfile.get("packages", {}),
         "develop": pipfile.get("dev-packages", {}),
         **groups,
@@ -380,7 +380,6 @@ def pipfile_hash(pipfile: Table) -> str:
 
 
 PIPFILE_TABLES = ("source", "packages", "dev-packages", "requires", "scripts", "pipfile", "pipenv")
-PYPI = [{"name": "pypi", "url": "https://pypi.org/simple", "verify_ssl": True}]
 READERS: dict[str, Callable[[Path, Sequence[str]], list[str]]] = {
     "uv.lock": read_uv,
     "poetry.lock": read_poetry,
