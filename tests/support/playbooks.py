@@ -101,6 +101,7 @@ def play(
             timeout=timeout,
         )
     result = read(done)
+    assert "[DEPRECATION WARNING]" not in result.output, result.output
     if check and result.rc != 0:
         raise AssertionError(f"ansible-playbook ended with {result.rc}\n{result.output[-6000:]}")
     return result
