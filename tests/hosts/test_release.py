@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -31,7 +32,7 @@ DECLARED = {
     "flask_apache_health_path": "/healthz",
     "flask_apache_keep_releases": 5,
 }
-DEFAULT_DEPENDENCY, OTHER_DEPENDENCY = "8.5.1", "8.1.8"  # versions of click
+DEFAULT_DEPENDENCY, OTHER_DEPENDENCY, UNUSED_DEPENDENCY = "8.5.1", "8.1.8", "8.1.7"  # versions of click
 
 # About 170 requests a second: 20,000 in two minutes, half a core for clients and host together.
 CROWD = (
@@ -43,7 +44,7 @@ CROWD = (
 SHORT = ("kept", "single")
 STEADY_SECONDS = 2.0  # after each deploy or rollback
 LEAST_REQUESTS = 20_000
-FAST_ENOUGH = 0.1  # seconds
+ONE_HOST_AT_A_TIME = threading.Lock()  # two hosts that start a release would take each other's processors
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,7 @@ class Campaign:
 
     app: Deployed
     steps: list[Step] = field(default_factory=list)
+    work: list[tuple[float, float]] = field(default_factory=list)
     makings: dict[str, Makings] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     apache: list[tuple[tuple[int, str], int]] = field(default_factory=list)
@@ -94,17 +96,17 @@ class Campaign:
 
     def deploy_with_the_engine(self) -> None:
         """Change the live release again and again, a dependency too."""
-        for number in (1, 3, 5):
+        for number in (1, 3, 5, 7):
             self.deploy(f"m{number:02}")
             self.deploy(f"m{number + 1:02}")
-            for _ in range(3):
-                self.rollback()
-        self.deploy("m07", dependency=OTHER_DEPENDENCY)
+            self.rollback()
+            self.rollback()
+        self.deploy("m09", dependency=OTHER_DEPENDENCY)
         self.rollback()
 
     def go_far_back(self) -> None:
         """Go back to a release that is in neither pool any more, and to the one before."""
-        self.rollback(next(release for release, makings in self.makings.items() if makings.mark == "m06"))
+        self.rollback(next(release for release, makings in self.makings.items() if makings.mark == "m07"))
         self.rollback()
 
     def look_at_apache(self) -> None:
@@ -114,13 +116,15 @@ class Campaign:
     def deploy(self, mark: str, dependency: str = "") -> None:
         """Deploy a release with the engine."""
         with self.step(f"deploy {mark}"):
-            release = self.app.prepare(mark, dependency=dependency)
+            with self.working():
+                release = self.app.prepare(mark, dependency=dependency)
             self.makings[release] = Makings(mark, "", dependency or DEFAULT_DEPENDENCY)
-            self.app.ctl("activate", release)
+            with ONE_HOST_AT_A_TIME, self.working():
+                self.app.ctl("activate", release)
 
     def rollback(self, *release: str) -> None:
         """Go back."""
-        with self.step("rollback"):
+        with self.step("rollback"), ONE_HOST_AT_A_TIME, self.working():
             self.app.ctl("rollback", *release)
 
     @contextmanager
@@ -131,6 +135,13 @@ class Campaign:
         self.steps.append(Step(what, began, time.monotonic(), self.app.live()))
         time.sleep(STEADY_SECONDS)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Note when the engine works."""
+        began = time.monotonic()
+        yield
+        self.work.append((began, time.monotonic()))
+
     def live_between(self, began: float, ended: float) -> set[str]:
         """Return the releases that may have served a request that was asked and answered at these times."""
         found = set()
@@ -140,10 +151,10 @@ class Campaign:
         return found
 
     def short(self, *, steady: bool) -> list[Answer]:
-        """Return the answers of short requests that were asked, or were not, between deploys."""
+        """Return the answers of short requests that were asked while the engine did not work, or while it did."""
 
         def is_steady(answer: Answer) -> bool:
-            return not any(step.began <= answer.ended and answer.began <= step.ended for step in self.steps)
+            return not any(began <= answer.ended and answer.began <= ended for began, ended in self.work)
 
         role = next(step for step in self.steps if step.what == "role")
         short = [each for each in self.answers if each.kind in SHORT and not role.began <= each.began <= role.ended]
@@ -159,14 +170,14 @@ def campaigns(apps: dict[str, Deployed], tmp_path_factory: pytest.TempPathFactor
         crowds = [stack.enter_context(visitors(campaign.app.host.ip, NAME, CROWD)) for campaign in planned]
         time.sleep(5 * STEADY_SECONDS)
         each(planned, Campaign.deploy_with_the_engine)
-        source = make_source(tmp_path_factory.mktemp("role") / "source", "m08")
+        source = make_source(tmp_path_factory.mktemp("role") / "source", "m10")
         changed = {"flask_apache_source": str(source), "flask_apache_environment": {"SETTING": "dusk"}}
         began = time.monotonic()
         apply_role([campaign.app.host for campaign in planned], {**DECLARED, **changed})
         for campaign in planned:
             release = campaign.app.live()
             campaign.steps.append(Step("role", began, time.monotonic(), release))
-            campaign.makings[release] = Makings("m08", "dusk", DEFAULT_DEPENDENCY)
+            campaign.makings[release] = Makings("m10", "dusk", DEFAULT_DEPENDENCY)
         each(planned, Campaign.go_far_back)
     for campaign, crowd in zip(planned, crowds, strict=True):
         campaign.answers = crowd.answers
@@ -181,9 +192,9 @@ def campaign(request: pytest.FixtureRequest, campaigns: dict[str, Campaign]) -> 
 
 
 def test_no_request_fails(campaign: Campaign) -> None:
-    """Each of 20,000 requests over 20 deploys and rollbacks is answered, long ones and uploads too."""
+    """Each of 20,000 requests over 10 deploys and 11 rollbacks is answered, long ones and uploads too."""
     asked = [answer.kind for answer in campaign.answers]
-    assert len(campaign.steps) - 1 >= 20
+    assert len(campaign.steps) - 1 == 21
     assert len(asked) >= LEAST_REQUESTS
     assert {kind: kind in asked for kind in ("kept", "single", "long", "upload")} == dict.fromkeys(
         ("kept", "single", "long", "upload"), True
@@ -223,10 +234,7 @@ def test_apache_is_left_alone(campaign: Campaign) -> None:
 def test_deploys_slow_nobody_down(campaign: Campaign, record_property: Callable[[str, object], None]) -> None:
     """The slowest hundredth of the answers is about as fast during deploys as between them.
 
-    A deploy builds and imports beside the visitors, on a machine that this test shares with others: twice the steady
-    99th percentile is fine, and so is anything below 100 ms, for two hosts that build and import at the same time fill
-    two processors. The deploy with the role is left out, for here Ansible's controller takes the hosts' own processors.
-    The median shows what the deploy itself costs: next to nothing.
+    The deploy with the role is left out, for here Ansible's controller takes the hosts' own processors.
     """
     steady, busy = (percentile(campaign.short(steady=steady), 0.99) for steady in (True, False))
     figures = {
@@ -239,14 +247,38 @@ def test_deploys_slow_nobody_down(campaign: Campaign, record_property: Callable[
         ),
         "p99": (steady, busy),
         "max": tuple(percentile(campaign.short(steady=steady), 1) for steady in (True, False)),
-        "rollback seconds": [round(s.ended - s.began, 2) for s in campaign.steps if s.what == "rollback"],
-        "deploy seconds": [round(s.ended - s.began, 1) for s in campaign.steps if s.what.startswith("deploy")],
     }
     record_property("figures", json.dumps(figures))
     print(campaign.app.host.distribution, json.dumps(figures))
-    assert busy <= max(2 * steady, FAST_ENOUGH)
+    assert busy <= 2 * steady
     medians = [percentile(campaign.short(steady=steady), 0.5) for steady in (True, False)]
     assert medians[1] <= 2 * medians[0]
+
+
+LIST_BUILDS = """
+import glob, os, pwd, time
+user, seen, end = pwd.getpwnam("flask-apache-build").pw_uid, set(), time.monotonic() + 60
+while time.monotonic() < end and not os.path.exists("/run/enough"):
+    for path in glob.glob("/proc/[0-9]*"):
+        try:
+            if os.stat(path).st_uid == user:
+                seen.add(open(path + "/autogroup").read().split()[-1])
+        except OSError:
+            pass
+    time.sleep(0.02)
+print(*seen)
+"""
+
+
+@everywhere
+def test_visitors_go_before_builds(app: Deployed) -> None:
+    """A build has a low priority, also where Linux gives each session the same share of the processors."""
+    app.host.run(["rm", "-f", "/run/enough"])
+    with ThreadPoolExecutor() as executor:
+        watcher = executor.submit(app.host.run, ["python3", "-"], stdin=LIST_BUILDS)
+        app.prepare("of low priority", dependency=UNUSED_DEPENDENCY, import_seconds=0)
+        app.host.run(["touch", "/run/enough"])
+    assert "10" in watcher.result().stdout.split()
 
 
 # --- The gate --------------------------------------------------------------------------------------------------------
