@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.hosts import Host
 
+pytestmark = pytest.mark.alone
 DISTRIBUTIONS = ("debian-12-hot", "debian-13-hot")
 NAME = "marked.example.com"
 DECLARED = {

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -40,8 +41,12 @@ def ensure() -> int | None:
     Returns the pid of the dockerd that was started for it, None when one answered already or systemd has it.
     Raises SetupError when there is no way to an engine.
     """
-    if answers():
-        return None
+    with (cache_directory() / "engine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return None if answers() else _start()
+
+
+def _start() -> int | None:
     if os.environ.get("DOCKER_HOST"):
         raise SetupError("no engine answers at the address in DOCKER_HOST: start it, or unset the variable")
     if not is_root():

@@ -23,6 +23,8 @@ suites, in the order of a run without arguments:
 or
   setup       prepare everything (.venv, Docker's engine, images) and leave the engine running
 
+Two files are tested at a time; -n0 lets them follow each other, and pytest's -s and --pdb work.
+
 KEEP_ENGINE=1            leave Docker's engine running, if it had to be started
 FLASK_APACHE_TEST_CA=…   a directory of *.crt that the test hosts shall trust (default: this machine's own)
 """
@@ -36,6 +38,7 @@ SUITES = {
     "molecule": "tests/molecule",
 }
 
+TWO_FILES_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
 # What the tests of sources call, and the packages that have it.
 PROGRAMS = {"git": "git", "ssh-keygen": "openssh-client", "gpg": "gnupg"}
 
@@ -87,7 +90,7 @@ def main(words: list[str]) -> int:
     if only_setup:
         return setup()
     os.environ.setdefault("ANSIBLE_HOME", str(ROOT / ".ansible"))
-    return subprocess.call([str(venv.PYTHON), "-m", "pytest", *arguments], cwd=ROOT)
+    return subprocess.call([str(venv.PYTHON), "-m", "pytest", *TWO_FILES_AT_A_TIME, *arguments], cwd=ROOT)
 
 
 if __name__ == "__main__":
