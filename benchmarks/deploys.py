@@ -85,10 +85,8 @@ def measure() -> dict[str, tuple[float, float]]:
 def main() -> None:
     """Measure and print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    started = engine.ensure()
-    results = [measure() for _ in range(runs)]
-    if started is not None:
-        engine.stop(started)
+    with engine.running():
+        results = [measure() for _ in range(runs)]
     print(f"| {DISTRIBUTION}, median of {runs} | role | bare script | ratio |")
     print("|---|---|---|---|")
     for step in STEPS:

@@ -63,7 +63,6 @@ def measure(host: hosts.Host, requirements: str, installer: str) -> list[float]:
 def main() -> None:
     """Measure and print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    started = engine.ensure()
     host = hosts.start(DISTRIBUTION)
     try:
         apply_role(host, VARIABLES)
@@ -76,9 +75,8 @@ def main() -> None:
                 print(f"| {name}, {step} | {pip:.1f} s | {uv:.1f} s | {ratio:.1f} |", flush=True)
     finally:
         host.remove()
-    if started is not None:
-        engine.stop(started)
 
 
 if __name__ == "__main__":
-    main()
+    with engine.running():
+        main()

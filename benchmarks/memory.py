@@ -59,7 +59,6 @@ def measure(host: hosts.Host) -> dict[str, tuple[int, int]]:
 
 def main() -> None:
     """Measure and print the table."""
-    started = engine.ensure()
     targets = [hosts.start(distribution) for distribution in DISTRIBUTIONS]
     print("| | | live pool | idle pool | both |\n|---|---|---|---|---|")
     try:
@@ -78,9 +77,8 @@ def main() -> None:
     finally:
         for host in targets:
             host.remove()
-        if started is not None:
-            engine.stop(started)
 
 
 if __name__ == "__main__":
-    main()
+    with engine.running():
+        main()

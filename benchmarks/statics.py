@@ -60,7 +60,6 @@ def compare(host: hosts.Host, rounds: int) -> None:
 
 def main() -> None:
     """Deploy the app to a fresh host, and compare."""
-    started = engine.ensure()
     host = hosts.start(DISTRIBUTION)
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -68,9 +67,8 @@ def main() -> None:
             compare(host, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
     finally:
         host.remove()
-        if started is not None:
-            engine.stop(started)
 
 
 if __name__ == "__main__":
-    main()
+    with engine.running():
+        main()

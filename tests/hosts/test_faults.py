@@ -24,7 +24,7 @@ from tests.support.commands import ROOT
 from tests.support.hosts import attach
 from tests.support.load import Client, visitors
 from tests.support.parallel import each
-from tests.support.playbooks import apply_role, inventory, play
+from tests.support.playbooks import GROUP, apply_role, play, play_until
 from tests.support.releases import apache_process, reloads
 
 if TYPE_CHECKING:
@@ -325,11 +325,12 @@ def test_the_engine_killed_at_each_step_of_a_prune(hosts: list[Host]) -> None:
 def test_the_controller_killed_at_each_task(hosts: list[Host], source: Path) -> None:
     """Every run gets past the task at which the one before was killed; the last succeeds, the next changes nothing."""
     change(source, "killed")
+    playbook = [{"hosts": GROUP, "become": True, "gather_facts": False, "roles": ["flask_apache"]}]
 
     def matrix(share: tuple[Host, int]) -> list[str]:
         host, task = share
         tasks: list[str] = []
-        while run_until([host], source, task):
+        while play_until(host, playbook, variables(source), task):
             tasks.append(str(task))
             task += len(hosts)
         return tasks
@@ -343,43 +344,6 @@ def test_the_controller_killed_at_each_task(hosts: list[Host], source: Path) -> 
     assert again.changed == 0, again.changed_tasks
     for host in hosts:
         assert_no_debris(host)
-
-
-def run_until(hosts: list[Host], source: Path, task: int) -> bool:
-    """Start a deploy and kill Ansible at the start of its n-th task. Returns False when it ended before, well."""
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "inventory.json").write_text(json.dumps(inventory(hosts)))
-        play = [
-            {
-                "hosts": "flask_apache",
-                "become": True,
-                "gather_facts": False,
-                "vars": variables(source),
-                "roles": ["flask_apache"],
-            }
-        ]
-        (Path(scratch) / "play.json").write_text(json.dumps(play))
-        process = subprocess.Popen(
-            [venv.PYTHON.with_name("ansible-playbook"), "-i", f"{scratch}/inventory.json", f"{scratch}/play.json"],
-            cwd=ROOT,
-            env=venv.environment(ANSIBLE_ROLES_PATH=str(ROOT / "roles"), PYTHONUNBUFFERED="1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        seen, output = 0, []
-        assert process.stdout is not None
-        for line in process.stdout:
-            output.append(line)
-            seen += line.startswith(("TASK [", "RUNNING HANDLER ["))
-            if seen == task:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return True
-        assert process.wait() == 0, "".join(output)[-3000:]
-        return False
 
 
 def test_two_deploys_of_one_app_at_once(hosts: list[Host], source: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -15,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import venv
 from tests.support.commands import ROOT, run
 from tests.support.load import Client, visitors
 from tests.support.parallel import each
-from tests.support.playbooks import apply_role, inventory, play
+from tests.support.playbooks import apply_role, play, play_until
 from tests.support.releases import Deployed, EngineError, reloads, wait_until
 
 if TYPE_CHECKING:
@@ -413,32 +409,6 @@ KILLED_AT = (
 )
 
 
-def remove_until(hosts: list[Host], task: str) -> None:
-    """Run playbooks/remove.yml, and kill it at the beginning of a task."""
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / "inventory.json").write_text(json.dumps(inventory(hosts)))
-        command = ["ansible-playbook", "-i", f"{scratch}/inventory.json", "-e", f"flask_apache_app={APP}"]
-        process = subprocess.Popen(
-            [venv.PYTHON.with_name(command[0]), *command[1:], ROOT / "playbooks/remove.yml"],
-            cwd=ROOT,
-            env=venv.environment(ANSIBLE_ROLES_PATH=str(ROOT / "roles"), PYTHONUNBUFFERED="1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("TASK [") and task in line:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return
-    raise AssertionError(f"it never came to {task!r}:\n{''.join(lines)}")
-
-
 def traces(host: Host, name: str) -> list[str]:
     """Return the paths outside the data that hold an app's name."""
     found = host.run(f"find /etc /srv /usr/local /run /var -xdev -name '*{name}*'").stdout.splitlines()
@@ -461,7 +431,7 @@ def test_removal(apps: list[Deployed]) -> None:
     clients = [Client("single", 5, 0.1, "/beside/")]  # a reload closes connections that are kept
     with visitors(hosts[0].ip, NAME, clients) as one, visitors(hosts[1].ip, NAME, clients) as two:
         for task in KILLED_AT:
-            remove_until(hosts, task)
+            assert play_until(hosts, "playbooks/remove.yml", declared, task)
         play(hosts, "playbooks/remove.yml", declared)
     for crowd in (one, two):
         assert len(crowd.answers) > 200

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -13,8 +14,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support.commands import SetupError, apt_install, cache_directory, is_root, run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -77,6 +82,17 @@ def stop(pid: int) -> None:
     while _command(pid) == "dockerd" and time.monotonic() < end:
         time.sleep(0.1)
     _pid_file().unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """Have an engine for a while; one that was started for it ends with it."""
+    started = ensure()
+    try:
+        yield
+    finally:
+        if started is not None:
+            stop(started)
 
 
 def started_pid() -> int | None:

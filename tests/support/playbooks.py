@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import re
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,7 +18,7 @@ from tests.support.commands import ROOT
 from tests.support.hosts import Host
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 GROUP = "flask_apache"
 RECAP_LINE = re.compile(r"^(\S+)\s+:\s+((?:\w+=\d+\s*)+)$", re.MULTILINE)
@@ -77,6 +80,48 @@ def play(
     (``--check``, ``--diff``, ``--tags=…``), ``env`` into its environment.
     Raises AssertionError with the output when it fails and ``check`` is true.
     """
+    with _started(hosts, playbook, extra_vars, arguments, env) as process:
+        stdout, stderr = process.communicate(timeout=timeout)
+    done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    result = read(done)
+    assert "[DEPRECATION WARNING]" not in result.output, result.output
+    if check and result.rc != 0:
+        raise AssertionError(f"ansible-playbook ended with {result.rc}\n{result.output[-6000:]}")
+    return result
+
+
+def play_until(
+    hosts: Host | Sequence[Host],
+    playbook: str | Path | Sequence[Mapping[str, Any]],
+    extra_vars: Mapping[str, Any] | None,
+    task: int | str,
+) -> bool:
+    """Run a playbook as `play` does, and kill Ansible at the start of a task, given by its number or its name.
+
+    Returns False when there was no such task and the playbook came to its end; raises AssertionError when it failed.
+    """
+    with _started(hosts, playbook, extra_vars, (), {"PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        lines, tasks = [], 0
+        for line in process.stdout:
+            lines.append(line)
+            if match := TASK_LINE.match(line):
+                tasks += 1
+                if task in (tasks, match[1].removeprefix("flask_apache : ")):
+                    return True
+        assert process.wait() == 0, "".join(lines)[-3000:]
+    return False
+
+
+@contextlib.contextmanager
+def _started(
+    hosts: Host | Sequence[Host],
+    playbook: str | Path | Sequence[Mapping[str, Any]],
+    extra_vars: Mapping[str, Any] | None,
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Start `ansible-playbook`; at the end it is gone, with all its processes."""
     members = [hosts] if isinstance(hosts, Host) else list(hosts)
     with tempfile.TemporaryDirectory(prefix="flask-apache-play-") as scratch:
         inventory_file = Path(scratch, "inventory.json")
@@ -89,22 +134,23 @@ def play(
             path = Path(scratch, "playbook.json")
             path.write_text(json.dumps([dict(item) for item in playbook]))
         program = venv.PYTHON.with_name("ansible-playbook")
-        done = subprocess.run(
+        process = subprocess.Popen(
             [program, f"--inventory={inventory_file}", f"--extra-vars=@{variables}", *arguments, path],
             cwd=ROOT,
             env=venv.environment(ANSIBLE_ROLES_PATH=str(ROOT / "roles"), **(env or {})),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
-            timeout=timeout,
+            start_new_session=True,
         )
-    result = read(done)
-    assert "[DEPRECATION WARNING]" not in result.output, result.output
-    if check and result.rc != 0:
-        raise AssertionError(f"ansible-playbook ended with {result.rc}\n{result.output[-6000:]}")
-    return result
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def apply_role(
