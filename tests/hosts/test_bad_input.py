@@ -166,7 +166,7 @@ ANSWER = re.compile(r"(?m)^ok: \[(.*?)\] => (\{.*\})$")
 
 
 class Outcome(NamedTuple):
-    """What the bad inputs did on one host."""
+    """What bad inputs did on one host."""
 
     errors: dict[str, dict[str, Any]]
     before: dict[str, FileState]
