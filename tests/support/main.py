@@ -18,8 +18,8 @@ suites, in the order of a run without arguments:
   unit        the engine flask-apachectl, templates, specifications; no host is needed
   sample      the sample app's own tests
   packaging   the role and the collection as archives
-  hosts       deploys to Docker containers, driven by pytest
   molecule    Molecule's scenarios; `molecule default` for one of them
+  hosts       deploys to Docker containers, driven by pytest
 or
   setup       prepare everything (.venv, Docker's engine, images) and leave the engine running
 
@@ -34,8 +34,8 @@ SUITES = {
     "unit": "tests/unit",
     "sample": "sample_app/tests",
     "packaging": "tests/packaging",
-    "hosts": "tests/hosts",
     "molecule": "tests/molecule",
+    "hosts": "tests/hosts",
 }
 
 TWO_FILES_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
