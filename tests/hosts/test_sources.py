@@ -146,7 +146,7 @@ def apps(repository: Repository) -> list[dict[str, Any]]:
 def test_a_branch_over_ssh(hosts: list[Host], repository: Repository, apps: list[dict[str, Any]]) -> None:
     """A check on a bare host; the first release; a new commit, which is signed."""
     commit = repository.push("1")
-    planned = roles(hosts, apps[:1], "--check", "--diff")
+    planned = roles(hosts, apps, "--check", "--diff")
     assert f"{commit[:12]}-? would be the first release of here" in planned.stdout
     assert not any(host.exists("/srv/flask-apache") for host in hosts)
     roles(hosts, apps)

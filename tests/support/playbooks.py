@@ -100,7 +100,8 @@ def play_until(
 
     Returns False when there was no such task and the playbook came to its end; raises AssertionError when it failed.
     """
-    with _started(hosts, playbook, extra_vars, (), {"PYTHONUNBUFFERED": "1"}) as process:
+    unbuffered = {"PYTHONUNBUFFERED": "1"}
+    with _started(hosts, playbook, extra_vars, (), unbuffered, stderr=subprocess.STDOUT) as process:
         assert process.stdout is not None
         lines, tasks = [], 0
         for line in process.stdout:
@@ -120,6 +121,8 @@ def _started(
     extra_vars: Mapping[str, Any] | None,
     arguments: Sequence[str],
     env: Mapping[str, str] | None,
+    *,
+    stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `ansible-playbook`; at the end it is gone, with all its processes."""
     members = [hosts] if isinstance(hosts, Host) else list(hosts)
@@ -140,7 +143,7 @@ def _started(
             env=venv.environment(ANSIBLE_ROLES_PATH=str(ROOT / "roles"), **(env or {})),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             errors="replace",
             start_new_session=True,
