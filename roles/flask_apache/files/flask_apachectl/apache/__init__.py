@@ -1,0 +1,1 @@
+"""Apache: its configuration and the running server."""

@@ -1,0 +1,1 @@
+"""Beside the live release: a source becomes a release."""

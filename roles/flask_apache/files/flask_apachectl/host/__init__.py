@@ -1,0 +1,1 @@
+"""What every command needs of the host: files, programs, and what is said."""

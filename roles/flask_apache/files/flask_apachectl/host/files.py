@@ -1,0 +1,90 @@
+"""Files that are replaced as a whole: written aside, on disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+
+def short_hash(value: object, digits: int) -> str:
+    """Return the first hexadecimal digits of a value's SHA-256."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def write(path: Path, text: str, *, mode: int = 0o644, group: int = 0, newer_than: int = 0) -> None:
+    """Replace a file: aside, on disk, renamed; with a time of modification after ``newer_than`` (nanoseconds)."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+            os.fchown(file.fileno(), 0, group)
+            file.flush()
+            now = max(time.time_ns(), newer_than + 2_000_000)  # Apache compares microseconds
+            os.utime(file.fileno(), ns=(now, now))
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # so that a full disk is told by its name
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Bring a directory's entries to disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Let a link name another target, atomically."""
+    aside = link.with_name(f".{link.name}.new")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(os.path.relpath(target, link.parent))
+    aside.replace(link)
+    sync_directory(link.parent)
+
+
+def set_ownership(tree: Path, group: int, *, others: int = 0) -> None:
+    """Make a tree root's, readable to the app's group and as far as ``others`` say, writable to nobody else."""
+    for directory, names, files in os.walk(tree):
+        for path in (directory, *(os.path.join(directory, name) for name in [*names, *files])):
+            os.lchown(path, 0, group)
+            if not os.path.islink(path):
+                is_program = os.path.isdir(path) or os.stat(path).st_mode & 0o100
+                os.chmod(path, (0o750 if is_program else 0o640) | others & (0o005 if is_program else 0o004))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a tree; a tree is renamed first, so that half of it is never taken for the whole."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        if not path.name.startswith("."):
+            doomed = path.with_name(f".{path.name}.removed")
+            remove(doomed)
+            path = path.rename(doomed)
+        shutil.rmtree(path)
+
+
+def copy_tree(source: str, copy: Path) -> None:
+    """Copy a tree that another run may be changing: a file of it can be gone before it is copied."""
+    for last in (False, False, True):
+        try:
+            shutil.copytree(source, copy, symlinks=True)
+        except shutil.Error:
+            if last:
+                raise
+            shutil.rmtree(copy)
+        else:
+            return

@@ -1,0 +1,52 @@
+"""What is said: progress, tables, times, and texts without secrets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import pwd
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+LOG_LINES = 15  # shown of the app's error log when a release fails
+LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
+
+
+def redact(text: str, forms: Iterable[str]) -> str:
+    """Return a text without secrets: given ones, and any in an address."""
+    for form in forms:
+        text = text.replace(form, "****")
+    return re.sub(r"(\w://)[^/\s'\"]*@", r"\1****@", text)
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def operator() -> str:
+    """Return who asked: the user behind sudo, if any."""
+    return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+
+
+def timestamp() -> str:
+    """Return the time in UTC, to the second."""
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def tail(text: str, lines: int = 25) -> str:
+    """Return the last lines of a text, indented."""
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-lines:])
+
+
+def table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows as aligned text under a heading."""
+    cells = [list(columns), *([str(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )

@@ -1,0 +1,67 @@
+"""One change at a time: the app's lock, and what a killed run left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from typing import TYPE_CHECKING
+
+from flask_apachectl import paths, routing
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import files, report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_apachectl.app import App
+
+
+@contextlib.contextmanager
+def held(app: App) -> Iterator[None]:
+    """Hold the app's lock; the kernel frees it with the process. Then clear what a killed run left.
+
+    Raises RefusedError, naming the holder, when it is not free after the app's ``lock_wait`` (seconds).
+    """
+    deadline = time.monotonic() + float(app.config.get("lock_wait", 0))
+    with (app.home / "lock").open("ab+", buffering=0) as file:
+        os.fchmod(file.fileno(), 0o600)  # whoever can open it can hold it
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().decode().strip() or "another run"
+                if time.monotonic() >= deadline:
+                    raise RefusedError(f"{app.name} is being changed by {holder}: try again later") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        with contextlib.suppress(OSError):  # a full disk: the command may be one that makes room
+            file.write(f"{report.operator()} (pid {os.getpid()}) since {report.timestamp()}".encode())
+        try:
+            sweep(app)
+            yield
+        except OSError as error:
+            raise RefusedError(f"{error}\n{routing.consequence(app)}") from None
+        finally:
+            file.truncate(0)
+
+
+def sweep(app: App) -> None:
+    """Remove what a killed run left half done."""
+    patterns = (
+        (app.releases, ".*"),
+        (app.venvs, ".*"),
+        *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced", "units.json")),
+        (app.home / "wheelhouses", ".*"),
+        (paths.CACHE / "tools", f".{app.name}.*"),
+        (paths.RUN, f"build-{app.name}"),
+        (app.home, f".{app.waiting.name}.*"),
+        (app.releases, "*/.*"),
+        *((app.conf, f".{name}.*") for name in ("live.map", "secret_key")),
+    )
+    for directory, pattern in patterns:
+        for debris in directory.glob(pattern):
+            files.remove(debris)

@@ -1,0 +1,19 @@
+"""Where everything is on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ETC = Path("/etc/flask-apache")
+SRV = Path("/srv/flask-apache")
+VAR_LIB = Path("/var/lib/flask-apache")
+CACHE = Path("/var/cache/flask-apache")
+RUN = Path("/run/flask-apache")  # in memory: what must not outlive a build
+APACHE_PID = Path("/run/apache2/apache2.pid")
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+UNITS = Path("/etc/systemd/system")
+SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
+BUILD_USER = "flask-apache-build"
+SLOTS = ("blue", "green")
+READABLE_TO_THE_APP = 0o750  # with the app's group
+ON_APACHES_WAY = 0o751  # besides, others may pass through but see no names

@@ -1,0 +1,128 @@
+"""Which pool gets which request: the file live.map, which Apache reads again whenever it changes."""
+
+from __future__ import annotations
+
+import grp
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from flask_apachectl import paths
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import files
+
+if TYPE_CHECKING:
+    from flask_apachectl.app import App
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Which slot's pool gets which request: the content of live.map, a RewriteMap of Apache.
+
+    ``live`` serves the visitors. During a canary ``canary`` gets ``percent`` of them; a visitor stays with the release
+    that the first answer's cookie names. ``probe`` is the token and the slot of the engine's own requests.
+    """
+
+    live: str
+    canary: str = ""
+    percent: int = 0
+    releases: tuple[tuple[str, str], ...] = ()  # (slot, release) of both slots, during a canary
+    probe: tuple[str, str] = ("", "")
+    maintenance: str = ""  # the operator's secret, while the app is closed to visitors
+    drain: bool = False
+
+    def render(self) -> str:
+        """Return the file's text."""
+        lines = ["# Which pool serves. Written by flask-apachectl: use it instead of an editor."]
+        shares = [self.canary] * self.percent + [self.live] * (100 - self.percent) if self.canary else [self.live]
+        lines += [f"base {self.live}", f"live {'|'.join(shares)}"]
+        if self.canary:
+            lines += [f"canary {self.canary}", f"percent {self.percent}"]
+            for slot, release in self.releases:
+                lines += [f"release-{slot} {release}", f"pin-{release} {slot}"]
+        if self.probe[0]:
+            lines.append(f"probe-{self.probe[0]} {self.probe[1]}")
+        if self.maintenance:
+            lines += ["maintenance on", f"bypass-{self.maintenance} on"]
+        if self.drain:
+            lines.append("drain on")
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def parse(cls, text: str) -> Routes:
+        """Return what a file says; a token of a probe is not kept, as its probe has ended."""
+        pairs = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+        entries = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}  # noqa: PLR2004
+        prefixed = {
+            prefix: {key.removeprefix(prefix): value for key, value in entries.items() if key.startswith(prefix)}
+            for prefix in ("release-", "bypass-")
+        }
+        return cls(
+            live=entries.get("base", ""),
+            canary=entries.get("canary", ""),
+            percent=int(percent) if re.fullmatch(r"[1-9][0-9]?", percent := entries.get("percent", "")) else 0,
+            releases=tuple(prefixed["release-"].items()),
+            maintenance=next(iter(prefixed["bypass-"]), ""),
+            drain="drain" in entries,
+        )
+
+
+def other(slot: str | None) -> str:
+    """Return the slot that does not serve; the first one when none does."""
+    return "green" if slot == "blue" else "blue"
+
+
+def read(app: App) -> Routes:
+    """Return which pool gets which request."""
+    try:
+        return Routes.parse(app.map.read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        return Routes(live="")
+
+
+def live_slot(app: App) -> str | None:
+    """Return the slot that serves visitors, if any."""
+    live = read(app).live
+    return live if live in paths.SLOTS else None
+
+
+def slot_release(app: App, slot: str | None) -> str | None:
+    """Return the release in a slot, if any."""
+    if slot is None:
+        return None
+    target = (app.home / slot).resolve()
+    return target.name if target.parent == app.releases else None
+
+
+def end_canary(app: App) -> bool:
+    """Give all visitors to the live pool; tell whether a canary had some."""
+    routes = read(app)
+    if routes.canary:
+        write(app, replace(routes, canary="", percent=0, releases=()))
+    return bool(routes.canary)
+
+
+def consequence(app: App) -> str:
+    """Say what visitors get now."""
+    serving = slot_release(app, live_slot(app))
+    return f"Still serving {serving}." if serving else "Nothing was live before, and nothing is now."
+
+
+def switch(app: App, slot: str) -> None:
+    """Let a slot's pool serve the visitors: all of them, so a canary ends."""
+    routes = read(app)
+    write(app, Routes(live=slot, maintenance=routes.maintenance, drain=routes.drain))
+
+
+def write(app: App, routes: Routes) -> None:
+    """Replace the map, readable to Apache only, for it holds secrets."""
+    before = app.map.stat().st_mtime_ns if app.map.exists() else 0
+    files.write(app.map, routes.render(), mode=0o640, group=grp.getgrnam("www-data").gr_gid, newer_than=before)
+
+
+def live_release(app: App) -> str:
+    """Return the live release. Raises RefusedError before the first one."""
+    release = slot_release(app, live_slot(app))
+    if release is None:
+        raise RefusedError(f"{app.name} has no live release yet: run the role")
+    return release

@@ -1,0 +1,120 @@
+"""Make a kept release live: start, probe, switch, verify, record, prune."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from flask_apachectl import environments, history, paths, releases, routing, slots
+from flask_apachectl.apache import server
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
+from flask_apachectl.serve import health, hooks, logs, pools, start, units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_apachectl.app import App
+
+
+def share_secrets(app: App) -> bool:
+    """Give all releases the live one's secrets, so that an old one is on no disk and in no process.
+
+    Returns whether there was one.
+    """
+    patterns, current = (
+        app.config.get("environment_secrets", []),
+        environments.of_release(app, routing.live_release(app)),
+    )
+    changed = False
+    for release in releases.complete(app):
+        before = environments.of_release(app, release)
+        after = environments.with_secrets(before, current, patterns)
+        if after != before:
+            environments.assign(app, release, after)
+            changed = True
+    generated = app.conf / "secret_key"
+    if generated.exists() and generated.read_text(encoding="utf-8") != current["SECRET_KEY"]:
+        generated.unlink()
+    pools.stop_stale(app)
+    return changed
+
+
+def activate(app: App, release: str, action: str, *, skip_once: bool = False) -> dict[str, Any]:
+    """Make a kept release the live one, with the hooks that belong to it; a rollback has none."""
+    live = routing.live_slot(app)
+    before = routing.slot_release(app, live)
+    if before == release:
+        changed = stay(app, release, action, skip_once=skip_once)
+        return {"changed": changed, "release": release, "live": live}
+    if release not in releases.complete(app):
+        raise RefusedError(f"no release {release}; kept are: {', '.join(releases.complete(app)) or 'none'}")
+    slot = candidate_slot(app)
+    if server.pid() is None:
+        server.expect_none(app)
+        slots.assign(app, slot, app.releases / release)
+        routing.switch(app, slot)
+        units.follow(app)
+    elif before and slot == live:
+        start.roll(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
+        confirm(app, release, lambda: start.roll(app, slot, str(before)))
+    else:
+        start.start(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
+        routing.switch(app, slot)
+        confirm(app, release, lambda: routing.switch(app, routing.other(slot)) if before else None)
+    history.record(app, action, release, before)
+    if app.config["idle_pool"] == "cold":
+        start.cool(app)
+    releases.prune(app)
+    share_secrets(app)
+    if action != "rollback":
+        hooks.after_switch(app, skip_once=skip_once)
+    return {"changed": True, "release": release, "live": slot, "previous": before}
+
+
+def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
+    """Finish what a killed run has begun, and end a canary: the release is live. Tells whether anything changed."""
+    live = routing.live_slot(app)
+    changed = routing.end_canary(app)
+    if live and any(worker.slot == live and pools.is_stale(app, worker) for worker in pools.workers(app)):
+        start.start(app, live, release)  # killed before they were replaced
+    health.verify(app, release)
+    changed |= units.follow(app)
+    if history.last_live(history.read(app), None, [release]) != release:  # killed between a switch and its record
+        history.record(app, action, release, None)
+    changed |= share_secrets(app)
+    return changed | hooks.after_switch(app, skip_once=skip_once)
+
+
+def candidate_slot(app: App) -> str:
+    """Return the slot for the next release: the one that does not serve, or the only one."""
+    live = routing.live_slot(app)
+    if app.config["strategy"] == "rolling" or routing.slot_release(app, live) is None:
+        return paths.SLOTS[0]
+    return routing.other(live)
+
+
+def confirm(app: App, release: str, go_back: Callable[[], None]) -> None:
+    """Ask as a visitor does after a switch, and watch the visitors' errors for the app's soak; go back if need be."""
+    try:
+        seen = logs.AccessLog(app)
+        health.verify(app, release)
+        units.follow(app)
+        routes = routing.read(app)
+        soak = 0 if routes.maintenance or routes.drain else app.config["soak"]  # their 503 are Apache's own
+        deadline = time.monotonic() + soak
+        if soak:
+            report.say(f"soak    {soak} s")
+        while time.monotonic() < deadline:
+            time.sleep(0.2)
+            seen.refuse_more_than(app.config["soak_errors"], release)
+    except RefusedError as failure:
+        go_back()
+        problem = str(failure)
+        if routing.slot_release(app, routing.live_slot(app)) != release:
+            try:
+                units.follow(app)
+            except RefusedError as another:
+                problem += f"\nBack again, {another}"
+        history.record(app, "refused", release, None)
+        raise RefusedError(f"{problem}\n{routing.consequence(app)}") from None

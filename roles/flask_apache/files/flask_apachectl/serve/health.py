@@ -1,0 +1,104 @@
+"""Ask the app, as a visitor or as a probe, and judge the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from flask_apachectl import routing
+from flask_apachectl.apache import server
+from flask_apachectl.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_apachectl.app import App
+
+SHOWN = 500  # characters shown of a wrong answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request got: the HTTP status, or 0 and the error; the release and the process that answered a probe.
+
+    ``complete`` tells whether the expected text was in it; ``words`` is what it says, unless that is a page of HTML.
+    """
+
+    status: int
+    release: str = ""
+    pid: int = 0
+    error: str = ""
+    complete: bool = True
+    words: str = ""
+
+
+def ask(app: App, token: str = "") -> Answer:
+    """Ask the app's health check through Apache: as a visitor, or with a probe's token."""
+    host, seconds = app.config["health_host"] or app.config["server_name"], app.config["health_request_timeout"]
+    headers = {"Host": host, "User-Agent": "flask-apachectl", "Connection": "close"}
+    if token:
+        headers["X-Flask-Apache-Probe"] = token
+    connection = http.client.HTTPConnection("127.0.0.1", app.config["port"], timeout=seconds)
+    try:
+        connection.request("GET", app.url_path, headers=headers)
+        response = connection.getresponse()
+        body = response.read(2**20).decode(errors="replace")
+        release, pid = response.getheader("X-Flask-Apache-Release", ""), response.getheader("X-Flask-Apache-Pid", "0")
+        is_page = "html" in response.getheader("Content-Type", "html")
+        words = "" if is_page else " ".join(body[:SHOWN].split())
+        return Answer(response.status, release, int(pid), complete=app.config["health_body"] in body, words=words)
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, error=str(error) or type(error).__name__)
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def probing(app: App, slot: str) -> Iterator[str]:
+    """Open a slot's pool to requests with a token, for as long as they are needed."""
+    token, routes = secrets.token_hex(16), routing.read(app)
+    routing.write(app, replace(routes, probe=(token, slot)))
+    try:
+        yield token
+    finally:
+        routing.write(app, routes)
+
+
+def is_healthy(app: App, answer: Answer) -> bool:
+    """Tell whether an answer is that of a healthy app."""
+    return answer.status in app.config["health_status"] and answer.complete
+
+
+def is_right(app: App, answer: Answer, release: str) -> bool:
+    """Tell whether a probe got what it should."""
+    return is_healthy(app, answer) and answer.release == release
+
+
+def explain(app: App, answer: Answer, release: str) -> str:
+    """Say what was wrong with an answer."""
+    if not answer.status:
+        return f"{app.url_path} gave no answer ({answer.error})"
+    if answer.status not in app.config["health_status"]:
+        words = f" ({answer.words})" if answer.words else ""
+        return f"{app.url_path} answered {answer.status}{words}; expected is one of {app.config['health_status']}"
+    if not answer.complete:
+        return f"{app.url_path} answered without the expected text {app.config['health_body']!r}"
+    return f"{app.url_path} was answered by {answer.release or 'another program'} instead of {release}"
+
+
+def verify(app: App, release: str) -> None:
+    """Ask as a visitor does. Raises RefusedError when the answer is not that of a healthy app."""
+    routes = routing.read(app)
+    if (server.pid() is None and not app.config["manage_service"]) or routes.maintenance:
+        return
+    answer = ask(app)
+    for _ in range(3):
+        if is_healthy(app, answer):
+            return
+        time.sleep(0.5)
+        answer = ask(app)
+    raise RefusedError(f"release {release} is live, but {explain(app, answer, release)}")

@@ -1,0 +1,139 @@
+"""The app's own commands at points of a deploy."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from flask_apachectl import interpreter, routing
+from flask_apachectl.apache import server
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import files, programs, report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from flask_apachectl.app import App
+
+HOOK_SECONDS = 300
+
+
+def declared(app: App, at: str, *, skip_once: bool) -> list[dict[str, Any]]:
+    """Return the declared hooks at a point of the deploy; those for one host of many unless another one runs them."""
+    return [hook for hook in app.config.get("hooks", []) if hook["at"] == at and not (hook.get("once") and skip_once)]
+
+
+def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
+    """Run hooks in a release: as the app's user, in its directory, environment and virtual environment.
+
+    Raises RefusedError with the end of the output of the first one that fails or takes too long.
+    """
+    for hook in declared(app, at, skip_once=skip_once):
+        command = programs.split(hook["run"])
+        report.say(f"hook    {at}: {shlex.join(command)}")
+        failure, output = carry_out(app, release, command, hook.get("timeout", HOOK_SECONDS))
+        if failure:
+            raise RefusedError(
+                f"hook {at} of release {release.removeprefix('.').removesuffix('.partial')}: "
+                f"`{shlex.join(command)}` {failure}\n{report.tail(output)}".rstrip()
+            )
+
+
+def before_check(app: App, partial: Path) -> None:
+    """Run the hooks that make what the app's import needs, such as keys: on every host, also for an image."""
+    try:
+        run_hooks(app, "before_check", partial.name, skip_once=False)
+    except RefusedError as failure:
+        raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
+
+
+def carry_out(app: App, release: str, command: Sequence[str], seconds: float) -> tuple[str, str]:
+    """Run a command as the app, showing what it prints. Returns what went wrong, if anything, and the output.
+
+    It ends with this program, even if that is killed: a second one must not run beside it.
+    """
+    user = pwd.getpwnam(app.config["user"])
+    deadline, output = time.monotonic() + seconds, ""
+    with tempfile.NamedTemporaryFile() as file, open(file.name, encoding="utf-8", errors="replace") as reader:
+        process = subprocess.Popen(
+            ["/usr/bin/setpriv", "--pdeathsig", "KILL", *interpreter.entry(app, release), *command],
+            cwd=app.releases / release / "app",
+            env=interpreter.environment_of_commands(app),
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
+            umask=interpreter.umask(app),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+        try:
+            while True:
+                code = process.poll()
+                new = reader.read()
+                sys.stderr.write(new)
+                output += new
+                if code is not None:
+                    return (f"ended with {code}" if code else ""), output
+                if time.monotonic() > deadline:
+                    return f"was not done after {seconds} s", output
+                time.sleep(0.05)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def before_start(app: App, release: str, *, skip_once: bool) -> bool:
+    """Run the hooks before a release's first start, unless visitors get it already; tell whether there were any.
+
+    An image that is being built has neither visitors nor a database: no hook runs in it.
+    """
+    routes = routing.read(app)
+    has_visitors = release in (
+        routing.slot_release(app, routes.live or None),
+        routing.slot_release(app, routes.canary or None),
+    )
+    if has_visitors or not declared(app, "before_start", skip_once=skip_once):
+        return False
+    if server.pid() is None:
+        server.expect_none(app)
+        return False
+    try:
+        run_hooks(app, "before_start", release, skip_once=skip_once)
+    except RefusedError as failure:
+        raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
+    return True
+
+
+def before_switch(app: App, release: str, action: str, *, skip_once: bool) -> None:
+    """Run the hooks before a deployed release's visitors, and note that those after its switch are to follow."""
+    if action == "deploy":
+        run_hooks(app, "before_switch", release, skip_once=skip_once)
+    if action != "rollback" and declared(app, "after_switch", skip_once=skip_once):
+        files.write(app.waiting, release)
+
+
+def after_switch(app: App, *, skip_once: bool) -> bool:
+    """Run the hooks that wait for the live release; tell whether there were any. They still wait when one fails."""
+    if not app.waiting.exists():
+        return False
+    release = routing.live_release(app)
+    ran = app.waiting.read_text(encoding="utf-8") == release and server.pid() is not None
+    if ran:
+        try:
+            run_hooks(app, "after_switch", release, skip_once=skip_once)
+        except RefusedError as failure:
+            advice = f"{release} is live and stays so; the next deploy runs its hooks after_switch again."
+            raise RefusedError(f"{failure}\n{advice}") from None
+    app.waiting.unlink()
+    return ran

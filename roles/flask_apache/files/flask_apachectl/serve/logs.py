@@ -1,0 +1,82 @@
+"""What the app's logs get while a release becomes live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_apachectl.app import App
+
+# A line of an access log; 501 is a refused websocket.
+SERVER_ERROR = re.compile(r'[^"]*(?:""[^"]*)?"(?:[^"\\]|\\.)*" 5(?!01)\d\d ')
+
+
+class Log:
+    """What a log gets from now on, also after it has been rotated."""
+
+    def __init__(self, path: str) -> None:
+        """Remember where the log ends."""
+        self.path = Path(path)
+        self.file: BinaryIO | None = None
+        with contextlib.suppress(OSError):
+            self.file = self.path.open("rb")
+            self.file.seek(0, os.SEEK_END)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that are new since the last call. Half of one is none yet."""
+        while self.file or self.path.is_file():
+            self.file = self.file or self.path.open("rb")
+            opened = os.fstat(self.file.fileno())
+            if opened.st_size < self.file.tell():
+                self.file.seek(0)  # it was emptied
+            replaced = self.path.is_file() and not os.path.samestat(self.path.stat(), opened)
+            for line in self.file:
+                if not line.endswith(b"\n"):
+                    self.file.seek(-len(line), os.SEEK_CUR)
+                    break
+                yield line.decode(errors="replace")
+            if not replaced:
+                return
+            self.file.close()
+            self.file = None
+
+
+class ErrorLog:
+    """The app's error log, from now on."""
+
+    def __init__(self, app: App) -> None:
+        """Remember where the log ends."""
+        self.log = Log(app.config["error_log"])
+
+    def lines(self) -> str:
+        """Return the last lines that the log got since then or since the last call, without Apache's prefixes."""
+        return report.tail(report.LOG_PREFIX.sub("", "".join(self.log.lines())), report.LOG_LINES)
+
+
+class AccessLog:
+    """The app's access log, from now on."""
+
+    def __init__(self, app: App) -> None:
+        """Remember where the log ends."""
+        self.log = Log(app.config["access_log"])
+        self.count = 0
+
+    def refuse_more_than(self, limit: int, release: str) -> None:
+        """Raise RefusedError when more requests than the limit were answered with 5xx since then."""
+        errors = self.errors()
+        if errors > limit:
+            raise RefusedError(f"release {release} answered {errors} requests of visitors with 5xx")
+
+    def errors(self) -> int:
+        """Return how many requests were answered with 5xx since then."""
+        self.count += sum(SERVER_ERROR.match(line) is not None for line in self.log.lines())
+        return self.count

@@ -1,0 +1,141 @@
+"""Start a release in a pool, and probe it until every process has answered."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from flask_apachectl import routing, slots
+from flask_apachectl.apache import server
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
+from flask_apachectl.serve import health, logs, pools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_apachectl.app import App
+
+BAD_ANSWERS_FOR = 5.0  # seconds of wrong answers from a started pool, after which it will not get better
+STAYS_FOR = 1.5  # seconds for which a new pool's processes must live on after their first right answers
+
+
+def start(app: App, slot: str, release: str, check_in: Callable[[], None] = lambda: None) -> None:
+    """Let the idle pool run a release, probe it, check it in; what it ran before comes back when that fails."""
+    if server.pid() is None:
+        raise RefusedError(server.NO_APACHE)
+    report.say(f"start   {release} in {app.pool(slot)}")
+    routing.end_canary(app)
+    log = logs.ErrorLog(app)
+    was = (app.home / slot).resolve()
+    try:
+        if was.name != release:
+            slots.assign(app, slot, app.releases / release)
+        warm = pools.young(app, slot)
+        pools.stop_stale(app)
+        prove_well(app, slot, release, log, warm)
+        check_in()
+    except (RefusedError, OSError) as failure:
+        refused = pools.young(app, slot) - warm
+        slots.assign(app, slot, was)
+        for pid in refused:
+            pools.stop(pid, at_once=True)  # no visitor has asked it, and it may hang
+        pools.stop_stale(app)
+        raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
+
+
+def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambda: None) -> None:
+    """Replace the processes of the one pool one by one; old and new code serve side by side meanwhile."""
+    report.say(f"roll    {release} through {app.pool(slot)}")
+    try:
+        check_in()
+    except RefusedError as failure:
+        raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
+    log = logs.ErrorLog(app)
+    was = (app.home / slot).resolve()
+    slots.assign(app, slot, app.releases / release)
+    told: list[int] = []
+    try:
+        while old := [pid for pid in pools.stale(app, slot) if pid not in told]:
+            told.append(old[0])
+            pools.stop(old[0])
+            probe(app, slot, release, log, processes=min(len(told), app.config["processes"]), beside=was.name)
+        prove_well(app, slot, release, log, set(), beside=was.name)
+    except (RefusedError, OSError) as failure:
+        refused = pools.young(app, slot)
+        slots.assign(app, slot, was)
+        for worker in pools.workers(app):
+            if worker.pid in refused:
+                pools.stop(worker.pid, at_once=worker.loading)
+        raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
+
+
+def prove_well(
+    app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[int], *, beside: str | None = None
+) -> None:
+    """Probe a pool, and see its new processes live on for a while: some answer rightly at first and then die.
+
+    ``warm`` are the processes that have done so before. One death is forgiven: it may have been due to an option.
+    Raises RefusedError, with what the app logged, otherwise.
+    """
+    for _ in range(2):
+        probe(app, slot, release, log, beside=beside)
+        pids, deadline = pools.young(app, slot), time.monotonic() + STAYS_FOR
+        while pids - warm and pids <= pools.young(app, slot) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if pids <= pools.young(app, slot):
+            return
+    problem = "its processes end soon after they have answered"
+    raise RefusedError(f"release {release} did not become healthy: {problem}\n{log.lines()}".rstrip())
+
+
+def probe(
+    app: App, slot: str, release: str, log: logs.ErrorLog, *, processes: int | None = None, beside: str | None = None
+) -> None:
+    """Ask a candidate through Apache, where no visitor can, until every process of it has answered rightly.
+
+    ``processes`` is how many there must be, by default the whole pool; answers of the release ``beside`` do not count.
+    Raises RefusedError, with what the app logged, when that has not happened within the app's health time-out.
+    """
+    report.say(f"probe   {app.url_path} of {release}")
+    processes = processes or app.config["processes"]
+    deadline = time.monotonic() + app.config["health_timeout"]
+    rounds, answered, wrong_since = 0, set[int](), None
+    problem = "no process has started"
+    with health.probing(app, slot) as token, ThreadPoolExecutor(max_workers=max(4, 2 * processes)) as executor:
+        while time.monotonic() < deadline:
+            pids = pools.young(app, slot)
+            if len(pids) < processes:
+                if beside is None:
+                    pools.stop_stale(app)  # again: one that had just been forked was not recognized
+                rounds, answered = 0, set()
+                time.sleep(0.05)
+                continue
+            answers = list(executor.map(lambda _: health.ask(app, token), range(max(4, 2 * processes))))
+            answers = [answer for answer in answers if answer.release != beside]
+            wrong = [answer for answer in answers if not health.is_right(app, answer, release)]
+            if not wrong:
+                answered |= {answer.pid for answer in answers}
+                problem, wrong_since = f"only {len(answered & pids)} of {len(pids)} processes have answered", None
+                if answered >= pids:
+                    rounds, answered = rounds + 1, set()
+                    if rounds >= app.config["health_successes"]:
+                        return
+                continue
+            rounds, problem, wrong_since = 0, health.explain(app, wrong[0], release), wrong_since or time.monotonic()
+            for answer in wrong:
+                if answer.release not in ("", release) and answer.pid in pids:
+                    pools.stop(answer.pid)  # it started while the slot was changing
+            if wrong[0].status and time.monotonic() - wrong_since > BAD_ANSWERS_FOR:
+                break
+            time.sleep(0.2)
+    raise RefusedError(f"release {release} did not become healthy: {problem}\n{log.lines()}".rstrip())
+
+
+def cool(app: App) -> None:
+    """Let the pool that does not serve run nothing, and so hold no memory."""
+    slot = routing.other(routing.live_slot(app))
+    if routing.slot_release(app, slot):
+        slots.assign(app, slot, app.home / "empty" / slot)
+        pools.stop_stale(app)

@@ -1,0 +1,148 @@
+"""Workers and timers, which run the live release."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from flask_apachectl import paths, routing
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import files, report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from flask_apachectl.app import App
+
+WORKERS_STAY_FOR = 3.0  # seconds for which a restarted worker must live on
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl, and return what it prints: the units' states tell whether it did what it should."""
+    return subprocess.run(["systemctl", *arguments], check=False, capture_output=True, text=True).stdout
+
+
+def declared(app: App) -> list[str]:
+    """Return the names of the app's units: an instance of a worker each, and the timers."""
+    prefix = f"flask-apache-{app.name}-"
+    instances = [
+        f"{prefix}{worker['name']}@{number}.service"
+        for worker in app.config.get("workers", [])
+        for number in range(1, worker["instances"] + 1)
+    ]
+    return instances + [f"{prefix}{name}.timer" for name in app.config.get("timers", [])]
+
+
+def running(app: App, *, all_of_them: bool = False) -> list[str]:
+    """Return the app's workers and timers that systemd runs, declared or not, and their target.
+
+    With ``all_of_them`` also timers' jobs that run now, and what has failed.
+    """
+    instance, ended = ("(@\\d+)?", ()) if all_of_them else ("@\\d+", ("failed",))
+    own = rf"flask-apache-{app.name}(-[a-z0-9_]+({instance}\.service|\.timer)|\.target)"
+    lines = systemctl("list-units", "--all", "--plain", "--no-legend", f"flask-apache-{app.name}*").splitlines()
+    running = [line.split()[0] for line in lines if line.split()[2] not in ("inactive", *ended)]
+    return [unit for unit in running if re.fullmatch(own, unit)]
+
+
+def wanted(app: App, release: str) -> dict[str, str]:
+    """Return what each unit is to run: a digest of its files, and of the release's environment if it is a worker's."""
+    environment, wanted = app.releases / release / "env", {}
+    release_env = environment.read_text(encoding="utf-8") if environment.exists() else ""
+    for unit in declared(app):
+        service = paths.UNITS / re.sub(r"(@)?\d*\.\w+$", r"\1.service", unit)
+        unit_files = [service, paths.UNITS / unit] if unit.endswith(".timer") else [service]
+        if all(file.exists() for file in unit_files):
+            worker = [release, release_env] if unit_files == [service] else None
+            wanted[unit] = files.short_hash([[file.read_text(encoding="utf-8") for file in unit_files], worker], 12)
+    return wanted
+
+
+def states(units: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return systemd's properties of some units."""
+    names = "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,NextElapseUSecRealtime"
+    blocks = systemctl("show", f"--property={names}", "--", *units).strip().split("\n\n") if units else []
+    states = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
+    return {state["Id"]: state for state in states}
+
+
+def noted(app: App) -> dict[str, str]:
+    """Return what each unit was last seen to run. One that is being changed is not among them."""
+    try:
+        noted: dict[str, str] = json.loads((app.home / "units.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted
+
+
+def due(app: App, release: str) -> dict[str, str]:
+    """Return those of the wanted units that do not run, or not what they should."""
+    aims, seen = wanted(app, release), noted(app)
+    now = states(aims)
+    asleep = [] if app.config["manage_service"] else ["inactive"]  # then nothing is started, but at boot
+    return {
+        unit: digest
+        for unit, digest in aims.items()
+        if (seen.get(unit) != digest or now[unit]["ActiveState"] != "active") and now[unit]["ActiveState"] not in asleep
+    }
+
+
+def follow(app: App) -> bool:
+    """Let the workers run the live release, and the units be those that are declared; tell whether any was changed.
+
+    A worker's old process ends before the new one starts. Raises RefusedError when one does not stay up.
+    """
+    release = routing.slot_release(app, routing.live_slot(app))
+    if release is None:
+        return False
+    if (app.home / "current").resolve() != app.releases / release:
+        files.replace_link(app.home / "current", app.releases / release)
+    if not paths.SYSTEMD.is_dir():
+        return False
+    own = declared(app)
+    target = f"flask-apache-{app.name}.target"
+    dropped = sorted(set(running(app)) - {*own, *([target] if own else [])})
+    changed = due(app, release)
+    if dropped:
+        report.say(f"stop    {' '.join(dropped)}")
+        systemctl("stop", *dropped)
+    if changed:
+        stay = {unit: digest for unit, digest in noted(app).items() if unit not in changed}
+        files.write(app.home / "units.json", json.dumps(stay), mode=0o600)
+        seconds = max((worker["stop_timeout"] for worker in app.config["workers"]), default=0)
+        report.say(f"restart {' '.join(changed)}; a running job has up to {seconds} s to end")
+        systemctl("daemon-reload")
+        systemctl("restart", *changed)
+        stays_up(release, list(changed))
+        if app.config["manage_service"]:
+            systemctl("start", target)  # this would start what does not run
+        files.write(app.home / "units.json", json.dumps({**stay, **changed}), mode=0o600)
+    return bool(dropped or changed)
+
+
+def stays_up(release: str, units: Sequence[str]) -> None:
+    """See the restarted units run on for a while. Raises RefusedError, with the journal's last lines, otherwise."""
+    pids = {unit: state.get("MainPID") for unit, state in states(units).items()}
+    deadline = time.monotonic() + (WORKERS_STAY_FOR if any(unit.endswith(".service") for unit in units) else 0)
+    while True:
+        for unit, state in states(units).items():
+            if state["ActiveState"] != "active" or state.get("MainPID") != pids[unit]:
+                raise RefusedError(
+                    f"release {release}: {unit} does not stay up ({state['Result']}):\n{journal(unit)}".rstrip()
+                )
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.2)
+
+
+def journal(unit: str) -> str:
+    """Return the last lines that a unit's processes wrote, or systemd's own about it."""
+    for match in (f"_SYSTEMD_UNIT={unit}", f"--unit={unit}"):
+        command = ["journalctl", "--boot", "--quiet", "--output=cat", f"--lines={report.LOG_LINES}", match]
+        found = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+        if found:
+            break
+    return report.tail(found, report.LOG_LINES)
