@@ -1,0 +1,1 @@
+"""Build a release beside the live one."""
