@@ -36,7 +36,7 @@ MEANINGS = (
     ),
     (
         r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|returned error: 40[13]",
-        "it rejects the credentials: write https://USER:TOKEN@HOST/... (use Ansible Vault), or use ssh and a deploy key",
+        "it rejects the credentials: write https://USER:TOKEN@HOST/... (in a vault), or use ssh and a deploy key",
     ),
     (r"Could not resolve host(name)?", "its host name cannot be resolved"),
     (r"Connection refused|Connection timed out|No route to host|Failed to connect", "it cannot be reached"),
