@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Give a share of the visitors to a release in the idle pool; end it with promote or abort."""
-    if app.config["strategy"] == "rolling":
+    if app.site.strategy == "rolling":
         raise RefusedError("a canary needs two pools: flask_apache_strategy is rolling")
     with contextlib.ExitStack() as stack:
         if not options.plan:

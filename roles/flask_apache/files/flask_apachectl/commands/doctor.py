@@ -50,11 +50,11 @@ def diagnose(app: App) -> Iterator[tuple[str, str]]:
         count = len(
             [worker for worker in pools.workers(app) if worker.slot == slot and not pools.is_stale(app, worker)]
         )
-        expected = app.config["processes"] if slot in app.slots else 0
+        expected = app.site.processes if slot in app.slots else 0
         if running:
             yield (
                 f"{slot}: {expected} processes run it",
-                "" if count >= expected else f"{count} do: see {app.config['error_log']}",
+                "" if count >= expected else f"{count} do: see {app.site.error_log}",
             )
     if running and release:
         answer = health.ask(app)

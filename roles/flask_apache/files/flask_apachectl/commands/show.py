@@ -26,7 +26,7 @@ def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     with lock.held(app):
         for slot in (slot for slot in paths.SLOTS if routing.slot_release(app, slot)):
             with health.probing(app, slot) as token:
-                for _ in range(4 * app.config["processes"]):
+                for _ in range(4 * app.site.processes):
                     began = time.monotonic()
                     answer = health.ask(app, token)
                     milliseconds = round(1000 * (time.monotonic() - began), 1)

@@ -1,53 +1,43 @@
-#!/usr/bin/env python3
-"""Identify and pack an application's source. Runs on the controller.
+"""Identify and pack a directory.
 
 The id is a hash of the files' names, contents and executable bits: the same source has the same id on every
-controller, whatever the time stamps. The archive is made once per id, in a fixed order, with safe owners and modes;
-files keep their times of modification, which browsers' caches depend on.
-
-Prints a JSON object: ``id`` (12 hexadecimal digits), ``archive`` (path), ``files`` (count), ``bytes``.
-Ends with 1 and one line on standard error when the source cannot be packed.
+control node, whatever the time stamps. The archive is made once per id, in a fixed order, with safe owners and modes;
+files keep their modification times, because browsers' caches depend on them.
 """
 
 from __future__ import annotations
 
-import argparse
 import fnmatch
 import gzip
 import hashlib
-import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    Ships = Callable[[Path, bool], bool]  # tells of a path, and whether it is a directory, if it is shipped
+    Ships = Callable[[Path, bool], bool]  # tells whether a path is shipped, given whether it is a directory
     Members = Sequence[tuple[str, Path, tarfile.TarInfo]]
 
-KEPT = 86400  # seconds that an archive stays for hosts that have not got it yet
+KEPT = 86400  # seconds for which an archive is kept for hosts that do not have it yet
 NEVER_SHIPPED = (".git", ".hg", ".svn", "__pycache__", "*.py[co]")
 
 
 class SourceError(Exception):
-    """The source cannot be packed: the message names the file and the way out."""
-
-
-# --- What version control ignores ------------------------------------------------------------------------------------
+    """The source cannot be fetched or packed. The message says why, and what to do."""
 
 
 def listed_by_git(directory: Path) -> set[Path] | None:
-    """Return the files of a work tree that git has or would add; None where there is no work tree or no git.
+    """Return the files of a work tree that git tracks or would add; None without a work tree or git.
 
-    Raises SourceError when git cannot tell, or a submodule is not there.
+    Raises SourceError when git cannot list them, or a submodule is not checked out.
     """
-    # Also of another user, but without a program that its configuration names.
+    # Accept a work tree of another user, but run no program that its configuration names.
     settings = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false"]
     command = ["git", *settings, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"LC_ALL": "C"}
@@ -66,17 +56,18 @@ def listed_by_git(directory: Path) -> set[Path] | None:
         path = directory / name
         if path.is_symlink() or not path.is_dir():
             files.add(path)
-        elif (path / ".git").exists():  # a submodule, or a repository within
+        elif (path / ".git").exists():  # a submodule, or a nested repository
             files |= listed_by_git(path) or set()
         elif not any(other.startswith(f"{name}/") for other in names):
-            raise SourceError(f"the submodule {path} is not checked out: say `git submodule update --init`")
+            raise SourceError(f"the submodule {path} is not checked out: run `git submodule update --init`")
     return files
 
 
 def ignore_rule(line: str) -> tuple[re.Pattern[str], bool, bool] | None:
-    """Translate a line of .gitignore: what it matches, below its directory; if directories only; if it ignores.
+    """Translate a line of .gitignore.
 
-    Returns None for no rule. Classes of characters by name, such as ``[[:alpha:]]``, are not known.
+    Returns what it matches below its directory, whether it matches directories only, and whether it ignores them;
+    None for a line without a rule. Named classes of characters, such as ``[[:alpha:]]``, are not supported.
     """
     line = re.sub(r"(?<!\\) +$", "", line.rstrip("\r\n"))
     ignores = not line.startswith("!")
@@ -99,20 +90,20 @@ def ignore_rule(line: str) -> tuple[re.Pattern[str], bool, bool] | None:
             expression += re.escape(token[-1])
     try:
         return re.compile(expression, re.DOTALL), line.endswith("/"), ignores
-    except re.error:  # no range, which git takes for no match
+    except re.error:  # an invalid range, which matches nothing in git
         return None
 
 
 class GitIgnore:
-    """The .gitignore files of a directory and those below it, without git's help: what is tracked is not known."""
+    """The .gitignore files of a directory and those below it, read without git, so that tracked files are not known."""
 
     def __init__(self, top: Path) -> None:
-        """Begin at the directory."""
+        """Start at the top directory."""
         self.top = top
         self.rules: dict[Path, list[tuple[re.Pattern[str], bool, bool]]] = {}
 
     def of(self, directory: Path) -> list[tuple[re.Pattern[str], bool, bool]]:
-        """Return a directory's own rules."""
+        """Return the rules of a directory's own file."""
         if directory not in self.rules:
             path = directory / ".gitignore"
             text = path.read_text(encoding="latin-1") if path.is_file() else ""
@@ -120,9 +111,9 @@ class GitIgnore:
         return self.rules[directory]
 
     def ships(self, path: Path, is_directory: bool) -> bool:  # noqa: FBT001 - see Ships
-        """Tell whether a path, whose directory is shipped, is not ignored: the last rule that matches decides."""
+        """Tell whether a path in a shipped directory is not ignored. The last rule that matches decides."""
         for directory in path.parents:
-            name = os.fsencode(path.relative_to(directory)).decode("latin-1")  # as git, which compares bytes
+            name = os.fsencode(path.relative_to(directory)).decode("latin-1")  # git compares bytes
             for pattern, only_directories, ignores in reversed(self.of(directory)):
                 if (is_directory or not only_directories) and pattern.fullmatch(name):
                     return not ignores
@@ -132,15 +123,12 @@ class GitIgnore:
 
 
 def not_ignored(top: Path, directory: Path) -> Ships:
-    """Return what tells if a path in a directory at or below ``top`` is shipped: git, or else the .gitignore files."""
+    """Return a function that tells whether a path below ``top`` is shipped, by git, or else by the .gitignore files."""
     files = listed_by_git(directory)
-    if not files:  # no work tree, or one that ignores the directory as a whole
+    if not files:  # no work tree, or one that ignores the whole directory
         return GitIgnore(top).ships
     wanted = files | {parent for file in files for parent in file.parents}
     return lambda path, _is_directory: path in wanted
-
-
-# --- Identify and pack -----------------------------------------------------------------------------------------------
 
 
 def everything(_path: Path, _is_directory: bool) -> bool:  # noqa: FBT001 - see Ships
@@ -165,29 +153,29 @@ def walk(source: Path, exclude: Sequence[str], ships: Ships) -> Iterator[Path]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is not the same text on every host."""
+    """Refuse a file name that is not valid UTF-8, because it would differ between hosts."""
     try:
         name.encode()
     except UnicodeEncodeError:
         raise SourceError(
-            f"{name!r} is not named in UTF-8: rename it, or leave it out (flask_apache_source_exclude)"
+            f"the file name {name!r} must be valid UTF-8: rename it, or exclude it with flask_apache_source_exclude"
         ) from None
 
 
 def check_link(path: Path, source: Path) -> None:
-    """Refuse a link that leaves the source: it would be broken, or worse, on the host."""
+    """Refuse a link to a target outside of the source, which would be broken or unsafe on the host."""
     target = path.readlink()
     leaves = target.is_absolute() or not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(source))
     depth = len(path.relative_to(source).parent.parts)
-    for part in target.parts:  # out of the source and in again, by a name that is another one on the host
+    for part in target.parts:  # out of the source and back in, through a name that differs on the host
         depth += -1 if part == ".." else 1
         leaves = leaves or depth < 0
     if leaves:
-        raise SourceError(f"{path} links to {target}, outside of the source: replace it by a copy")
+        raise SourceError(f"{path} links to {target}, outside of the source: replace the link with a copy")
 
 
 def collect(source: Path, exclude: Sequence[str], ships: Ships = everything) -> Members:
-    """Describe what is shipped as tar members, refusing what is neither file, directory nor inner link."""
+    """Describe what is shipped as tar members. Raises SourceError unless it is a file, a directory or an inner link."""
     members = []
     for path in walk(source, [*NEVER_SHIPPED, *exclude], ships):
         name = PurePosixPath(path.relative_to(source)).as_posix()
@@ -204,7 +192,7 @@ def collect(source: Path, exclude: Sequence[str], ships: Ships = everything) -> 
         elif path.is_file():
             member.size, member.mode = stat.st_size, 0o755 if stat.st_mode & 0o100 else 0o644
         else:
-            raise SourceError(f"{path} is a socket, a pipe or a device: leave it out (flask_apache_source_exclude)")
+            raise SourceError(f"{path} is a socket, a pipe or a device: exclude it with flask_apache_source_exclude")
         members.append((name, path, member))
     return members
 
@@ -219,8 +207,8 @@ def identify(members: Members) -> str:
     return digest.hexdigest()[:12]
 
 
-def pack(members: Members, archive: Path) -> None:
-    """Write the gzip-compressed tar archive, whole or not at all."""
+def write(members: Members, archive: Path) -> None:
+    """Write the gzip-compressed tar archive atomically, and delete old archives beside it."""
     partial = archive.with_name(f".{archive.name}.{os.getpid()}")
     try:
         with (
@@ -242,29 +230,21 @@ def pack(members: Members, archive: Path) -> None:
             other.unlink(missing_ok=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--exclude", metavar="PATTERN", nargs="*", default=[], help="names to leave out (fnmatch)")
-    parser.add_argument("--gitignore", action="store_true", help="leave out what git ignores")
-    parser.add_argument("--cache", type=Path, required=True, help="directory for the archive")
-    options = parser.parse_args(arguments)
-    source = Path(os.path.abspath(options.source))
+def pack(directory: Path, cache: Path, exclude: Sequence[str] = (), *, gitignore: bool = False) -> dict[str, Any]:
+    """Identify a directory, and pack it unless the cache has its archive.
+
+    ``exclude`` are names to leave out (fnmatch patterns); with ``gitignore``, also what git ignores. Returns ``id``
+    (12 hexadecimal digits), ``archive`` (path), ``files`` (count) and ``bytes``. Raises SourceError, in one line.
+    """
+    directory = Path(os.path.abspath(directory))
     try:
-        members = collect(source, options.exclude, not_ignored(source, source) if options.gitignore else everything)
+        members = collect(directory, exclude, not_ignored(directory, directory) if gitignore else everything)
         identity = identify(members)
-        archive = options.cache.expanduser() / f"{identity}.tar.gz"
+        archive = cache.expanduser() / f"{identity}.tar.gz"
         if not archive.exists():
             archive.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            pack(members, archive)
+            write(members, archive)
     except (SourceError, OSError) as error:
-        print(str(error).replace("\n", "\\n"), file=sys.stderr)
-        return 1
+        raise SourceError(str(error).replace("\n", "\\n")) from None
     size = sum(member.size for _, _, member in members)
-    print(json.dumps({"id": identity, "archive": str(archive), "files": len(members), "bytes": size}))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {"id": identity, "archive": str(archive), "files": len(members), "bytes": size}
