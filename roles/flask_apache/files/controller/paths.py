@@ -73,7 +73,6 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory("/usr/share/bash-completion/completions"),
         Directory("/usr/local/lib/flask-apache"),
         Directory(place.conf),
-        Directory(f"{place.conf}/apache"),
         Directory(f"{place.conf}/pages"),
         Directory(place.vhost_directory),
         Directory("/srv/flask-apache/.empty"),

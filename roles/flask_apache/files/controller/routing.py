@@ -23,6 +23,7 @@ KEYS = {
     "bypass": "bypass-%1",
     "maintenance": "maintenance",
     "drain": "drain",
+    "ready": "ready",
 }
 
 
@@ -31,10 +32,10 @@ class Routing:
     """What the app's part of the virtual host needs to know."""
 
     map: dict[str, str]  # how RewriteRule and RewriteCond look up a key of live.map: {"live": "${shop:live}"}
+    map_copy: dict[str, str]  # the same in its copy
     cookie: str
     mount_pattern: str  # of a request's path
     ready_pattern: str
-    health_url: str
     # Names of variables that Apache sets for a request
     pool_variable: str
     canary_variable: str
@@ -56,10 +57,10 @@ def routing(values: Values) -> Routing:
     suffix = app.upper().replace("-", "_")
     return Routing(
         map={name: f"${{{app}:{key}}}" for name, key in KEYS.items()},
+        map_copy={name: f"${{{app}_copy:{key}}}" for name, key in KEYS.items()},
         cookie=f"flask_apache_{app}",
         mount_pattern=f"^{re.escape(path)}(?:/|$)",
         ready_pattern=f"^{re.escape(path + values.text('ready_path'))}$",
-        health_url=path + values.text("health_path"),
         pool_variable=f"FLASK_APACHE_POOL_{suffix}",
         canary_variable=f"FLASK_APACHE_CANARY_{suffix}",
         bypass_variable=f"FLASK_APACHE_BYPASS_{suffix}",

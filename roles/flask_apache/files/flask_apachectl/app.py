@@ -137,4 +137,6 @@ def unknown(name: str, user: str) -> App:
         return kind(**{field.name: blank.get(str(field.type), ()) for field in fields(kind)})
 
     spec = replace(made(Spec), units={}, health_request_timeout=5)
-    return App(name, replace(made(Site), user=user, server_name="localhost", port=80, mount="/", manage_service=True), spec)
+    return App(
+        name, replace(made(Site), user=user, server_name="localhost", port=80, mount="/", manage_service=True), spec
+    )

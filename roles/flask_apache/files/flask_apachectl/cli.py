@@ -22,7 +22,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import app, paths, routing
+from flask_apachectl import app, routing
 from flask_apachectl.build import fetch, locks
 from flask_apachectl.commands import (
     apply,
@@ -47,14 +47,16 @@ if TYPE_CHECKING:
     Command = Callable[..., dict[str, Any]]
 
 
+# Faults of the host, such as a full disk, whose text tells all.
+EXPECTED = (OSError, FileNotFoundError, PermissionError, TimeoutError)
+
+
 class Commands:
     """The command line's commands, as they are added."""
 
     def __init__(self) -> None:
         paragraphs = (__doc__ or "").split("\n\n")
-        self.parser = argparse.ArgumentParser(
-            prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1]
-        )
+        self.parser = argparse.ArgumentParser(prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1])
         self.parser.add_argument("--app", metavar="NAME", help="the app; not needed where there is only one")
         self.parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
         self.commands = self.parser.add_subparsers(required=True, metavar="COMMAND")
@@ -62,8 +64,10 @@ class Commands:
     def add(self, name: str, function: Command, *, plan: bool = False, of_app: bool = True) -> argparse.ArgumentParser:
         """Add a command: a function of an app and the arguments, or of the arguments alone; perhaps with --plan."""
         summary = (function.__doc__ or "").strip().partition("\n")[0]
-        shown = {"help": summary} if of_app else {}
-        command = self.commands.add_parser(name, description=summary, **shown)
+        if of_app:
+            command = self.commands.add_parser(name, description=summary, help=summary)
+        else:
+            command = self.commands.add_parser(name, description=summary)  # for the role; not listed
         command.set_defaults(function=function, of_app=of_app, plan=False, canary=0, skip_once=False, declaration="")
         if plan:
             command.add_argument("--plan", action="store_true", help="only tell what would change")
@@ -112,8 +116,9 @@ def for_the_role(top: Commands) -> None:
         command.add_argument("release", help="id of a kept release")
         command.add_argument("--skip-once", action="store_true", help="without the hooks that another host runs")
         command.add_argument("--declaration", default="", metavar="DIGEST", help="refuse unless this is declared")
-        percent = {"type": canary.percentage, "default": 0, "metavar": "PERCENT"}
-        command.add_argument("--canary", help="only for a share of the visitors", **percent)
+        command.add_argument(
+            "--canary", type=canary.percentage, default=0, metavar="PERCENT", help="only for a share of the visitors"
+        )
     top.add("shadow", apply.shadow, of_app=False).add_argument("copies", help="an empty directory")
 
 
@@ -121,31 +126,29 @@ def answer(options: argparse.Namespace) -> dict[str, Any]:
     """Carry out a command and return what is to be said of it."""
     if os.geteuid() != 0:
         raise RefusedError("this needs root: use sudo")
-    result: dict[str, Any]
-    if options.of_app:
-        result = options.function(app.load_app(options.app), options)
-    else:
-        result = options.function(options)
+    arguments = (app.load_app(options.app), options) if options.of_app else (options,)
+    result: dict[str, Any] = options.function(*arguments)
     return result
 
 
 def unforeseen(error: BaseException, options: argparse.Namespace) -> str:
     """Say in a sentence what ended a command that should not have ended so: what, where, and what is served."""
-    where = next((f"{each.filename.rpartition('/')[2]}:{each.lineno}" for each in _own_frames(error)), "")
-    name = type(error).__name__
-    cause = "out of memory" if isinstance(error, MemoryError) else f"{name}: {error}" if str(error) else name
-    if isinstance(error, OSError):
-        cause = str(error)
-    step = f" at the step '{report.last_step()}'" if report.last_step() else ""
-    served = ""
+    own = [each for each in traceback.extract_tb(error.__traceback__) if "flask" in each.filename]
+    where = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own and type(error) not in EXPECTED else ""
+    cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"{'out of memory' if isinstance(error, MemoryError) else cause}{at_step()}{where}{served(options)}"
+
+
+def at_step() -> str:
+    """Name the step that a command had reached."""
+    return f", at the step `{report.last_step()}`" if report.last_step() else ""
+
+
+def served(options: argparse.Namespace) -> str:
+    """Say what visitors get, as far as that can be told."""
     with contextlib.suppress(Exception):
-        served = f"\n{routing.consequence(app.load_app(options.app))}"
-    return f"{cause}{step} ({where}){served}" if where else f"{cause}{step}{served}"
-
-
-def _own_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    frames = traceback.extract_tb(error.__traceback__)
-    return [each for each in reversed(frames) if "flask_apachectl" in each.filename or "flask-apachectl" in each.filename]
+        return f"\n{routing.consequence(app.load_app(options.app))}"
+    return ""
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -170,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RefusedError as error:
         result = {"failed": True, "msg": str(error)}
     except KeyboardInterrupt as error:
-        result = {"failed": True, "msg": f"ended by {error or 'the operator'}{unforeseen(error, options)[len(type(error).__name__):]}"}
+        result = {"failed": True, "msg": f"ended by {error or 'SIGINT'}{at_step()}{served(options)}"}
     except Exception as error:  # noqa: BLE001 - whatever happens is said in a sentence
         result = {"failed": True, "msg": unforeseen(error, options)}
     return say(result, options, time.monotonic() - began)

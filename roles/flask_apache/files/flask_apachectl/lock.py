@@ -81,7 +81,10 @@ def sweep(app: App) -> None:
         (paths.RUN, f"build-{app.name}"),
         (app.home, f".{app.waiting.name}.*"),
         (app.releases, "*/.*"),
-        *((app.conf, f".{name}.*") for name in ("live.map", "live.map.copy", "secret_key", "app.json", "env", "entry.wsgi")),
+        *(
+            (app.conf, f".{name}.*")
+            for name in ("live.map", "live.map.copy", "secret_key", "app.json", "env", "entry.wsgi")
+        ),
     )
     for directory, pattern in patterns:
         for debris in directory.glob(pattern):

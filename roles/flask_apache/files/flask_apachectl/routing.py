@@ -127,7 +127,7 @@ def consequence(app: App) -> str:
 
 
 def switch(app: App, slot: str) -> None:
-    """Let a slot's pool serve the visitors: all of them, so a canary ends. ``app`` is as the slot's release was made."""
+    """Let a slot's pool serve all visitors, so a canary ends. ``app`` is as the slot's release was made."""
     routes = read(app)
     write(app, Routes(live=slot, maintenance=routes.maintenance, drain=routes.drain, ready=app.url_path))
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, programs, report
+from flask_apachectl.host import desired, files, programs, report
 
 if TYPE_CHECKING:
-    from flask_apachectl.app import App
+    from collections.abc import Sequence
+
+    from flask_apachectl.host.desired import Wanted
 
 UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--")
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
@@ -22,6 +21,7 @@ from flask_apachectl.host.desired import Directory, File, Link, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
@@ -104,7 +104,11 @@ def _module_links(declared: Declared) -> list[Wanted]:
     own = "flask_apache_wsgi.load"
     if declared.wsgi_load:
         steps.append(File(paths.APACHE / "mods-available" / own, declared.wsgi_load.encode()))
-        steps += [Link(enabled / "wsgi.load"), Link(enabled / "wsgi.conf"), Link(enabled / own, f"../mods-available/{own}")]
+        steps += [
+            Link(enabled / "wsgi.load"),
+            Link(enabled / "wsgi.conf"),
+            Link(enabled / own, f"../mods-available/{own}"),
+        ]
     else:
         steps += [Link(enabled / own)]
         steps += [Link(enabled / name, f"../mods-available/{name}") for name in ("wsgi.load", "wsgi.conf")]
@@ -116,10 +120,9 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
     configuration = others.configuration()
     server = declared.server["embedded" if configuration["wsgi"] else "restricted"]
     host = declared.vhost["plain" if site.port in configuration["ports"] else "listen"]
-    own = digest([declared.fragment[1], declared.pools[1], host])
+    own = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
-    server = server.replace(PLACEHOLDER, digest([server]))
     pools = f"flask-apache-{name}.conf"
     return [
         Directory(declared.fragment[0].parent, "root", "root", 0o755),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_apachectl.app import App
+    from flask_apachectl.declaration import Spec
 
 
 def index_arguments(spec: Spec, wheelhouse: Path | None) -> list[str]:

@@ -8,13 +8,14 @@ import os
 import pwd
 import subprocess
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, history, interpreter, paths, releases, routing, slots
+from flask_apachectl import environments, history, interpreter, paths, releases, routing, slots, venvs
 from flask_apachectl.apache import server
 from flask_apachectl.build import environment, staging, static
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, programs, report
+from flask_apachectl.host import files, manifest, programs, report
 from flask_apachectl.serve import hooks, start
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import releases, routing
+from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from flask_apachectl.host import desired
 from flask_apachectl.host.desired import Change, Directory, File, Link
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
 
     from flask_apachectl.app import App
@@ -57,7 +57,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         make(steps)
         if entry:
             _renew(app)
-        loaded = _load(app, steps, differing)
+        loaded = _load(app, differing)
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
@@ -142,7 +142,7 @@ def expected_digest(app: App) -> str:
     return found[1] if found else ""
 
 
-def _load(app: App, steps: Sequence[Wanted], differing: Sequence[Change]) -> bool:
+def _load(app: App, differing: Sequence[Change]) -> bool:
     """Let a running Apache load what it has not loaded; tell whether it did."""
     digest = expected_digest(app)
     if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):

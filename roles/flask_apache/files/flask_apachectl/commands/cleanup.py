@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import lock, paths, releases
-from flask_apachectl.errors import RefusedError
-from flask_apachectl.serve import pools, units
+from flask_apachectl import lock, releases
 
 if TYPE_CHECKING:
     import argparse

@@ -15,6 +15,7 @@ from flask_apachectl import history, paths, releases, routing, venvs
 from flask_apachectl.apache import others, server
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
+from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def state(name: str) -> dict[str, Any]:
         kept = apps.read_json(app.conf / "app.json")
     except DamagedError as error:
         return {**found, "drift": [str(error)]}
-    except apps.RefusedError:
+    except RefusedError:
         return found
     drift = list(drifted(app, kept))
     whole = [release for release in releases.complete(app) if not releases.damaged_files(app, release)]
@@ -127,5 +128,3 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     for slot in paths.SLOTS:
         if not (app.home / slot).exists():
             yield str(app.home / slot)
-
-

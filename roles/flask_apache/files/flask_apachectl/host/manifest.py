@@ -46,7 +46,7 @@ def _is_whole(path: Path, kept: Sequence[Any], thorough: bool) -> bool:  # noqa:
             return [os.readlink(path)] == list(kept)
         if not stat.S_ISREG(status.st_mode) or status.st_size != kept[0]:
             return False
-        return (not thorough and status.st_mtime_ns == kept[1]) or _digest(path) == kept[2]
+        return bool((not thorough and status.st_mtime_ns == kept[1]) or _digest(path) == kept[2])
     except (OSError, IndexError, TypeError):
         return False
 

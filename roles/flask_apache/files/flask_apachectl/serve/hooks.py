@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_apachectl import interpreter, routing
 from flask_apachectl.apache import server
