@@ -561,7 +561,7 @@ def test_the_engine_finds_all_that_it_reads(rendered: dict[str, dict[str, str]])
     """Whatever it reads of its configuration is declared, and nothing else is but what the role itself reads again."""
     program = (ROLE / "files/flask-apachectl").read_text()
     read = set(re.findall(r"""config(?:\[|\.get\()"(\w+)\"""", program))
-    again = {"app", "server_aliases", "default_server", "python_version"}  # inspect_host.py, for preflight.py
+    again = {"app", "server_aliases", "default_server", "python_version"}  # inspect_host.py, for controller/
     assert set(json.loads(rendered["defaults"]["app.json.j2"])) == read | again
 
 

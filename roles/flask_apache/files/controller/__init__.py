@@ -1,0 +1,1 @@
+"""What the role decides on the control node, before it changes anything on a host."""
