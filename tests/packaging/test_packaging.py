@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 DISTRIBUTIONS = ("debian-12-hot", "debian-13-hot")
-PROGRAMS = ("flask-apachectl", "fetch.py", "inspect_host.py", "pack.py", "preflight.py")
+PROGRAMS = ("flask-apachectl", "fetch.py", "inspect_host.py", "pack.py")
 APP = """
 from flask import Flask
 app = Flask(__name__)
