@@ -11,8 +11,6 @@ from .paths import APACHE, UNITS
 if TYPE_CHECKING:
     from .declaration import Derived
 
-WANTS = f"{UNITS}/multi-user.target.wants"
-
 
 @dataclass(frozen=True)
 class Template:
@@ -26,16 +24,19 @@ class Template:
 
 
 def templates(derived: Derived) -> list[Template]:
-    """Return the files of the app's own."""
+    """Return the files of the app's own, but for those of Apache and systemd."""
     name, place = derived.site.name, derived.paths
     return [
-        Template("apache/app.conf.j2", place.fragment),
-        Template("apache/pools.conf.j2", place.pools_file),
         Template("pages/503.html.j2", f"{place.conf}/pages/503.html"),
         Template("tmpfiles.conf.j2", f"/etc/tmpfiles.d/flask-apache-{name}.conf"),
         Template("logrotate.j2", "/etc/logrotate.d/apache2"),
-        *unit_files(derived),
     ]
+
+
+def apache_files(derived: Derived) -> list[Template]:
+    """Return the files of the app's own in Apache's configuration."""
+    place = derived.paths
+    return [Template("apache/app.conf.j2", place.fragment), Template("apache/pools.conf.j2", place.pools_file)]
 
 
 def unit_files(derived: Derived) -> list[Template]:
@@ -49,15 +50,6 @@ def unit_files(derived: Derived) -> list[Template]:
             path = f"{UNITS}/{own.unit_prefix}{timer.name}.{suffix}"
             found.append(Template(template, path, variables={"unit": asdict(timer)}))
     return [*found, Template("systemd/target.j2", f"{UNITS}/{own.target}")] if found else []
-
-
-def links(derived: Derived) -> dict[str, str]:
-    """Return the links of the app's own, with their targets."""
-    name, own = derived.site.name, derived.units
-    found = {f"{APACHE}/conf-enabled/flask-apache-{name}.conf": f"../conf-available/flask-apache-{name}.conf"}
-    if own.units:
-        found[f"{WANTS}/{own.target}"] = f"../{own.target}"
-    return found
 
 
 def shared(derived: Derived) -> dict[str, dict[str, Template]]:

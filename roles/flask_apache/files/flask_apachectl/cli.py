@@ -119,6 +119,7 @@ def for_the_role(top: Commands) -> None:
         command.add_argument(
             "--canary", type=canary.percentage, default=0, metavar="PERCENT", help="only for a share of the visitors"
         )
+    top.add("serving", show.serving)
     top.add("shadow", apply.shadow, of_app=False).add_argument("copies", help="an empty directory")
 
 

@@ -41,6 +41,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     with lock.host_held():
         apply.make(wanted.directories)
     with lock.held(app):
+        request.unpack(wanted)
         apply.make(each for each in wanted.files if each.path.name == "entry.wsgi")
         result = preparation.prepare(app, source)
     return {**result, "msg": f"{'built' if result['changed'] else 'kept'} {result['release']}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from flask_apachectl import app as apps
 from flask_apachectl import declaration, paths
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired
+from flask_apachectl.host import desired, files
 from flask_apachectl.host.desired import File
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Request:
     directories: tuple[Wanted, ...]
     files: tuple[File, ...]  # of the app's own, in /etc/flask-apache and elsewhere
     apache: Declared
+    archives: dict[str, dict[str, str]]  # what is shipped: {path below the app's home: its content, or a file}
     digest: str  # of all that is declared, with the salt of the last declaration
     salt: str
 
@@ -62,4 +64,15 @@ def of_json(value: dict[str, Any]) -> Request:
         wsgi_load=apache["wsgi_load"],
     )
     directories = tuple(desired.of_json(each) for each in value["directories"])
-    return Request(app, directories, tuple(own), declared, value["digest"], value["salt"])
+    archives = dict(value.get("archives", {}))
+    return Request(app, directories, tuple(own), declared, archives, value["digest"], value["salt"])
+
+
+def unpack(request: Request) -> None:
+    """Put the archives that came with a request in their places."""
+    for name, archive in request.archives.items():
+        path = Path(name)
+        if path.parent not in (request.app.home / "incoming", request.app.home / "wheelhouses"):
+            raise RefusedError(f"{path} must be below {request.app.home}")
+        content = base64.b64decode(archive["content"]) if "content" in archive else Path(archive["file"]).read_bytes()
+        files.write(path, content, mode=0o600)

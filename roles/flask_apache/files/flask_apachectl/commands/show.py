@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 
+def serving(app: App, _options: argparse.Namespace) -> dict[str, Any]:
+    """Say what visitors get."""
+    return {"msg": routing.consequence(app)}
+
+
 def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     """Ask every process of both pools for the health check."""
     if server.pid() is None:
