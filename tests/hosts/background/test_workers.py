@@ -1,135 +1,34 @@
-"""Workers and timers go with the live release, and an app can be removed without a trace or a lost request."""
+"""Queue workers and timers run what is declared, and follow the live release."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.commands import ROOT, run
-from tests.support.load import Client, visitors
 from tests.support.parallel import each
-from tests.support.playbooks import apply_role, play, play_until
-from tests.support.releases import Deployed, EngineError, reloads, wait_until
+from tests.support.playbooks import apply_role
+from tests.support.releases import Deployed, EngineError, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from subprocess import CompletedProcess
 
-    from tests.support.hosts import FileState, Host
-
-APP, NEIGHBOUR, NAME = "shop", "shop-x", "shop.example.com"
-DATA, UNIT = f"/var/lib/flask-apache/{APP}", f"flask-apache-{APP}-"
-SECRET = 'p"a$s%s \\ 7f3a'
-# Every file that a release consists of carries its mark.
-SOURCE = {
-    "requirements.txt": "huey==3.5.4\n",
-    "late.py": "MARK = '__MARK__'\n",
-    "web.py": """
-import json, tasks
-def app(environ, start_response):
-    if environ["PATH_INFO"] == "/enqueue":
-        tasks.add(20, 22)
-    status = "500 Oops" if environ["PATH_INFO"] == "/oops" else "200 OK"
-    body = json.dumps({"mark": "__MARK__"}).encode()
-    start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
-""",
-    "tasks.py": """
-import os
-try:
-    from huey import SqliteHuey
-except ImportError: # the neighbour has none
-    pass
-else:
-    huey = SqliteHuey(filename=os.environ["FLASK_APACHE_DATA"] + "/queue.db")
-    @huey.task()
-    def add(a, b):
-        with open(os.environ["FLASK_APACHE_DATA"] + "/sum", "w") as file:
-            file.write(f"{a + b} {os.environ['SECRET']}")
-""",
-    "common.py": """
-import json, os, pathlib, sys
-data = pathlib.Path(os.environ["FLASK_APACHE_DATA"])
-def say(what, who):
-    words = [what, "__MARK__", os.environ["FLASK_APACHE_RELEASE"], os.environ["SECRET"], *sys.argv[1:]]
-    with open(data / who, "a") as file:
-        file.write(json.dumps(words) + "\\n")
-def seconds():
-    return float((data / "seconds").read_text()) if (data / "seconds").exists() else 0
-""",
-    # There must never be two: it says when it starts and ends, and when another one is there.
-    "scheduler.py": """
-import fcntl, signal, sys, time
-from common import data, say, seconds
-lock = open(data / "lock", "w")
-try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    say("overlap", "scheduler")
-__FAULT__
-def end(*_):
-    time.sleep(seconds())
-    import late # only now: from which release?
-    say("end with " + late.MARK, "scheduler")
-    sys.exit()
-signal.signal(signal.SIGINT, end)
-say("start", "scheduler")
-while True:
-    time.sleep(0.1)
-""",
-    "job.py": """
-import time
-from common import say, seconds
-say("begin", "nightly")
-time.sleep(seconds())
-say("end", "nightly")
-""",
-}
-DECLARED: dict[str, Any] = {
-    "flask_apache_app": APP,
-    "flask_apache_wsgi": "web:app",
-    "flask_apache_server_name": NAME,
-    "flask_apache_environment": {"SECRET": SECRET},
-    "flask_apache_workers": [
-        {"name": "queue", "command": "huey_consumer tasks.huey --workers=1", "instances": 2},
-        {
-            "name": "scheduler",
-            "command": "python scheduler.py 'two words' 100% $HOME n{instance}",
-            "stop_signal": "SIGINT",
-            "stop_timeout": 20,
-        },
-    ],
-    "flask_apache_timers": [
-        {"name": "nightly", "command": ["python", "job.py"], "calendar": "2000-01-01"},
-        {"name": "often", "command": ["sh", "-c", 'echo >>"$FLASK_APACHE_DATA/often"'], "calendar": "*:*:*"},
-    ],
-}
-BESIDE = {
-    "flask_apache_app": NEIGHBOUR,
-    "flask_apache_wsgi": "web:app",
-    "flask_apache_requirements": [],
-    "flask_apache_server_name": NAME,
-    "flask_apache_mount": "/beside",
-    "flask_apache_default_server": True,
-    "flask_apache_workers": [{"name": "queue", "command": "sleep infinity"}],
-}
-PLACES = (
-    "/etc",
-    "/srv",
-    "/usr/local",
-    "/usr/share/bash-completion",
-    "/var/lib",
-    "/var/cache",
-    "/var/log",
-    "/var/spool",
+from tests.hosts.background.shared import (
+    APP,
+    DATA,
+    DECLARED,
+    NAME,
+    SECRET,
+    UNIT,
+    make_source,
 )
+
 # Steps of the engine after the switch; it is killed at the n-th of them, and says at which.
 KILL_AT = """
 import importlib.machinery, importlib.util, os, signal, sys
@@ -159,14 +58,6 @@ sys.exit(engine.main())
 """
 
 
-def make_source(directory: Path, mark: str, *, fault: str = "") -> Path:
-    """Make the source of a release, whose scheduler has a fault, if any."""
-    directory.mkdir()
-    for name, text in SOURCE.items():
-        (directory / name).write_text(text.replace("__MARK__", mark).replace("__FAULT__", fault))
-    return directory
-
-
 def prepare(app: Deployed, mark: str, **makings: str) -> str:
     """Ship a release as the role does, and let the engine prepare it. Returns its id."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -192,35 +83,6 @@ def said(app: Deployed, who: str = "scheduler") -> list[list[str]]:
 def units(app: Deployed) -> dict[str, tuple[str, str]]:
     """Return the state and the process of each unit, by the short name."""
     return {row["unit"].removeprefix(UNIT): (row["state"], row["pid"]) for row in app.ctl("status")["units"]}
-
-
-@pytest.fixture(scope="module")
-def before() -> dict[str, dict[str, FileState]]:
-    """Return what was on the hosts before the role; the fixture of the apps fills it."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the source of the first release."""
-    return make_source(tmp_path_factory.mktemp("first") / "source", "first")
-
-
-@pytest.fixture(scope="module")
-def apps(start_host: Callable[[str], Host], source: Path, before: dict[str, dict[str, FileState]]) -> list[Deployed]:
-    """Return the app on two hosts, with another one beside it whose name begins with its name."""
-    hosts = [start_host("debian-12-hot"), start_host("debian-13-hot")]
-    for host in hosts:
-        before[host.name] = host.snapshot(PLACES)
-    plays = [
-        {
-            "ansible.builtin.include_role": {"name": "flask_apache"},
-            "vars": {**declared, "flask_apache_source": str(source)},
-        }
-        for declared in (DECLARED, BESIDE)
-    ]
-    play(hosts, [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": plays}])
-    return [Deployed(host, APP) for host in hosts]
 
 
 def test_they_run_as_declared(apps: list[Deployed]) -> None:
@@ -381,96 +243,3 @@ def test_killed_between_the_switch_and_the_end(apps: list[Deployed]) -> None:
     for app, count in zip(apps, each(apps, matrix), strict=True):
         print(f"{app.host.distribution}: {count} of {count} kills survived")
         assert count > 7
-
-
-def test_the_operators_playbooks(apps: list[Deployed]) -> None:
-    """status.yml shows what is live; maintenance.yml closes the app, and changes it only once."""
-    hosts = [app.host for app in apps]
-    status = play(hosts, "playbooks/status.yml", {"flask_apache_app": APP})
-    assert status.changed == 0
-    for app in apps:
-        assert f"shop serves {app.live()} at http://{NAME}/" in status.stdout
-    for state, code, changes in (("on", 503, 1), ("on", 503, 0), ("off", 200, 1)):
-        done = play(hosts, "playbooks/maintenance.yml", {"flask_apache_app": APP, "maintenance": state})
-        assert [host.changed for host in done.recap.values()] == [changes, changes]
-        assert [host.http("/", NAME).status for host in hosts] == [code, code]
-        assert [host.http("/beside/", NAME).status for host in hosts] == [200, 200]
-    assert play(hosts, "playbooks/status.yml", {"flask_apache_app": "nobody"}, check=False).rc != 0
-
-
-# --- Removal ---------------------------------------------------------------------------------------------------------
-
-# The tasks of the removal at whose beginning the controller is killed, one after the other.
-KILLED_AT = (
-    "remove | Let Apache give up its pools",
-    "remove | End what it runs",
-    "traces | Remove what was made for it",
-    "traces | Remove what declared it",
-)
-
-
-def traces(host: Host, name: str) -> list[str]:
-    """Return the paths outside the data that hold an app's name."""
-    found = host.run(f"find /etc /srv /usr/local /run /var -xdev -name '*{name}*'").stdout.splitlines()
-    others = ("/var/lib/flask-apache/", "/var/log/journal/")
-    return [path for path in found if not path.startswith(others) and NEIGHBOUR not in path and NAME not in path]
-
-
-def test_removal(apps: list[Deployed]) -> None:
-    """Killed again and again, then to its end: no trace but the data, and no request of the other app is lost."""
-    hosts = [app.host for app in apps]
-    declared = {"flask_apache_app": APP}
-    before = [host.snapshot(("/etc", "/srv")) for host in hosts]
-    plan = play(hosts, "playbooks/remove.yml", declared, "--check", "--diff")
-    assert "remove | End what it runs" in " ".join(plan.changed_tasks)
-    assert [host.snapshot(("/etc", "/srv")) for host in hosts] == before
-    for host in hosts:
-        assert traces(host, "shop") != []
-    pid = [host.pid_of_apache() for host in hosts]
-    reloaded = [reloads(host) for host in hosts]
-    clients = [Client("single", 5, 0.1, "/beside/")]  # a reload closes connections that are kept
-    with visitors(hosts[0].ip, NAME, clients) as one, visitors(hosts[1].ip, NAME, clients) as two:
-        for task in KILLED_AT:
-            assert play_until(hosts, "playbooks/remove.yml", declared, task)
-        play(hosts, "playbooks/remove.yml", declared)
-    for crowd in (one, two):
-        assert len(crowd.answers) > 200
-        assert crowd.failed() == []
-    assert [reloads(host) for host in hosts] == [count + 1 for count in reloaded]
-    assert [host.pid_of_apache() for host in hosts] == pid
-    assert play(hosts, "playbooks/remove.yml", declared).changed == 0
-    for host in hosts:
-        assert traces(host, "shop") == []
-        assert host.run(["stat", "-c", "%U", DATA, f"{DATA}/scheduler"]).stdout == "shop\nshop\n"
-        assert host.run("pgrep -u shop", check=False).stdout == ""
-        assert "flask-apache-shop." not in host.run("systemctl list-units --all --plain").stdout
-        assert host.http("/", NAME).status == 404
-        assert host.http("/beside/", NAME).status == host.http("/beside/", "unknown.example.com").status == 200
-        other = Deployed(host, NEIGHBOUR).ctl("doctor")
-        assert not other["failed"]
-
-
-def test_removal_of_the_last_app(apps: list[Deployed], before: dict[str, dict[str, FileState]]) -> None:
-    """With the data, too: the hosts are as they were before the role, but for packages and Apache's own modules."""
-    hosts = [app.host for app in apps]
-    for name in (NEIGHBOUR, APP):
-        play(hosts, "playbooks/remove.yml", {"flask_apache_app": name, "flask_apache_remove_data": True})
-    for host in hosts:
-        now, was = host.snapshot(PLACES), before[host.name]
-        ours = (
-            r"/etc/apache2/mods-enabled(/(headers|rewrite|filter|deflate|brotli)\.load)?$",
-            r"/var/lib/systemd",
-            r"/var/log",
-            r".*(-|-old)$",
-        )
-        changed = [path for path in sorted({*now, *was}) if content(now, path) != content(was, path)]
-        assert [path for path in changed if not any(re.match(pattern, path) for pattern in ours)] == []
-        assert [path for path in now if "flask" in path] == []
-        assert host.http("/").status == 200  # the distribution's own page again
-    assert play(hosts, "playbooks/remove.yml", {"flask_apache_app": APP}).changed == 0
-
-
-def content(states: dict[str, FileState], path: str) -> tuple[str, ...]:
-    """Return what of a path's state does not change by itself."""
-    state = states.get(path)
-    return (state.mode, state.owner, state.group, state.content) if state else ()

@@ -1,0 +1,1 @@
+"""Two hosts with an app to disturb, and visitors who expect right answers during each test."""
