@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.background.shared import APP, BESIDE, DECLARED, PLACES, make_source
+from tests.support.hosts import starting
 from tests.support.playbooks import play
 from tests.support.releases import Deployed
 
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import FileState, Host
-from tests.hosts.background.shared import APP, BESIDE, DECLARED, PLACES, make_source
-from tests.support.hosts import starting
 
 
 @pytest.fixture(scope="package")
@@ -25,19 +25,19 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def before() -> dict[str, dict[str, FileState]]:
     """Return what was on the hosts before the role; the fixture of the apps fills it."""
     return {}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the source of the first release."""
     return make_source(tmp_path_factory.mktemp("first") / "source", "first")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], source: Path, before: dict[str, dict[str, FileState]]) -> list[Deployed]:
     """Return the app on two hosts, with another one beside it whose name begins with its name."""
     hosts = [start_host("debian-12-hot"), start_host("debian-13-hot")]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.background.shared import APP, DATA, NAME, NEIGHBOUR, PLACES
 from tests.support.load import Client, visitors
 from tests.support.playbooks import play, play_until
 from tests.support.releases import Deployed, reloads
 
 if TYPE_CHECKING:
     from tests.support.hosts import FileState, Host
-from tests.hosts.background.shared import APP, DATA, NAME, NEIGHBOUR, PLACES
 
 pytestmark = pytest.mark.last
 

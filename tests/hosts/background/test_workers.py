@@ -11,14 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands import ROOT, run
-from tests.support.parallel import each
-from tests.support.playbooks import apply_role
-from tests.support.releases import Deployed, EngineError, wait_until
-
-if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
 from tests.hosts.background.shared import (
     APP,
     DATA,
@@ -28,6 +20,14 @@ from tests.hosts.background.shared import (
     UNIT,
     make_source,
 )
+from tests.support.commands import ROOT, run
+from tests.support.parallel import each
+from tests.support.playbooks import apply_role
+from tests.support.releases import Deployed, EngineError, wait_until
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
 
 # Steps of the engine after the switch; it is killed at the n-th of them, and says at which.
 KILL_AT = """

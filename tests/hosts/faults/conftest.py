@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.faults.shared import asked, change, variables
+from tests.support.hosts import starting
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.support.hosts import Host
     from tests.support.playbooks import Play
-from tests.hosts.faults.shared import asked, change, variables
-from tests.support.hosts import starting
 
 
 @pytest.fixture(scope="package")
@@ -35,7 +35,7 @@ with open("/var/lib/dpkg/lock-frontend", "w") as file:
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def source() -> Iterator[Path]:
     """Return the directory of an app of one file."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -44,7 +44,7 @@ def source() -> Iterator[Path]:
         yield Path(scratch)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def first_plays(start_host: Callable[[str], Host], source: Path) -> tuple[list[Host], list[Play]]:
     """Deploy two apps of one server name at once to two hosts that have neither, nor all of the packages."""
     started = [start_host("debian-12-hot"), start_host("debian-13-hot")]
@@ -55,7 +55,7 @@ def first_plays(start_host: Callable[[str], Host], source: Path) -> tuple[list[H
     return started, each(both, lambda declared: apply_role(started, declared, check=False))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def hosts(first_plays: tuple[list[Host], list[Play]]) -> list[Host]:
     """Return two hosts that serve the app, and another one beside it."""
     started, plays = first_plays

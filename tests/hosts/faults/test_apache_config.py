@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.faults.shared import NAME, asked, variables
 from tests.support.load import Client, visitors
 from tests.support.playbooks import apply_role, play
 from tests.support.releases import reloads
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import Host
-from tests.hosts.faults.shared import NAME, asked, variables
 
 PAIR = "/etc/ssl/pair"
 TLS = ["SSLEngine on", f"SSLCertificateFile {PAIR}.pem", f"SSLCertificateKeyFile {PAIR}.key"]

@@ -8,13 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.hosts.faults.shared import NAME, change, variables
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
     from tests.support.playbooks import Play
-from tests.hosts.faults.shared import NAME, change, variables
 
 
 def test_two_apps_at_once(first_plays: tuple[list[Host], list[Play]], hosts: list[Host]) -> None:

@@ -9,11 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.parallel import each
-from tests.support.playbooks import GROUP, apply_role, play, play_until
-
-if TYPE_CHECKING:
-    from tests.support.hosts import Host
 from tests.hosts.faults.shared import (
     APP,
     AS_OFTEN_AS_NEEDED,
@@ -27,6 +22,11 @@ from tests.hosts.faults.shared import (
     ship,
     variables,
 )
+from tests.support.parallel import each
+from tests.support.playbooks import GROUP, apply_role, play, play_until
+
+if TYPE_CHECKING:
+    from tests.support.hosts import Host
 
 
 def shares(hosts: list[Host]) -> list[tuple[Host, int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.faults.shared import APP, NAME, asked, assert_no_debris, change, ctl, engine, ship, variables
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import Host
-from tests.hosts.faults.shared import APP, NAME, asked, assert_no_debris, change, ctl, engine, ship, variables
 
 COUNT = """
 import os, sys

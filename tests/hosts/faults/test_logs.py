@@ -6,12 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tests.hosts.faults.shared import NAME
 from tests.support.parallel import each
 from tests.support.releases import apache_process, reloads
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
-from tests.hosts.faults.shared import NAME
 
 
 def test_rotation_reloads_nothing(hosts: list[Host]) -> None:

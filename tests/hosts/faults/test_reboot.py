@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.faults.shared import NAME
 from tests.support.hosts import attach
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
-from tests.hosts.faults.shared import NAME
 
 pytestmark = pytest.mark.last
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.operations.shared import DECLARED, DISTRIBUTIONS, ONE, OTHER_NAME, QUICK, TWO
+from tests.support.hosts import starting
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, make_source
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.hosts import Host
-from tests.hosts.operations.shared import DECLARED, DISTRIBUTIONS, ONE, OTHER_NAME, QUICK, TWO
-from tests.support.hosts import starting
 
 
 @pytest.fixture(scope="package")
@@ -26,7 +26,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deployed]:
     """Return the app, deployed by the role with another one beside it, on a host of each distribution."""
     hosts = [start_host(distribution) for distribution in DISTRIBUTIONS]

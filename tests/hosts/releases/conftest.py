@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.releases.shared import DECLARED, DISTRIBUTIONS
+from tests.support.hosts import starting
+from tests.support.parallel import reserved_processors
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, make_source
 
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.hosts import Host
-from tests.hosts.releases.shared import DECLARED, DISTRIBUTIONS
-from tests.support.hosts import starting
-from tests.support.parallel import reserved_processors
 
 
 @pytest.fixture(scope="package")
@@ -35,7 +35,7 @@ def processors() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deployed]:
     """Return the app, deployed by the role, on a host of each distribution."""
     hosts = [start_host(distribution) for distribution in DISTRIBUTIONS]

@@ -13,14 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.support.load import Answer, Client, percentile, visitors
-from tests.support.parallel import each, everywhere
-from tests.support.playbooks import apply_role
-from tests.support.releases import Deployed, apache_process, make_source, reloads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 from tests.hosts.releases.shared import (
     DECLARED,
     DEFAULT_DEPENDENCY,
@@ -29,6 +21,14 @@ from tests.hosts.releases.shared import (
     OTHER_DEPENDENCY,
     UNUSED_DEPENDENCY,
 )
+from tests.support.load import Answer, Client, percentile, visitors
+from tests.support.parallel import each, everywhere
+from tests.support.playbooks import apply_role
+from tests.support.releases import Deployed, apache_process, make_source, reloads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 pytestmark = pytest.mark.alone
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.releases.shared import NAME
 from tests.support.parallel import everywhere
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.support.releases import Deployed
 
-from tests.hosts.releases.shared import NAME
 
 pytestmark = pytest.mark.alone
 

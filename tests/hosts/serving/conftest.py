@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.hosts.serving.shared import DISTRIBUTIONS, FILES, LIMIT, NAME, STATIC, THREADS
+from tests.support.hosts import starting
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import Host
-from tests.hosts.serving.shared import DISTRIBUTIONS, FILES, LIMIT, NAME, STATIC, THREADS
-from tests.support.hosts import starting
 
 
 @pytest.fixture(scope="package")
@@ -26,7 +26,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of the app."""
     directory = tmp_path_factory.mktemp("http")
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def variables(source: Path) -> dict[str, Any]:
     """Return the role's variables for the app, which is small enough to be kept busy."""
     return {
@@ -56,7 +56,7 @@ def variables(source: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pair(start_host: Callable[..., Host], variables: dict[str, Any]) -> list[Host]:
     """Return a host of each distribution with the app."""
     hosts = each(DISTRIBUTIONS, start_host)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.serving.shared import BOTH, STYLE, ask, connected
 from tests.support.parallel import each
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
-from tests.hosts.serving.shared import BOTH, STYLE, ask, connected
 
 
 def test_text_is_compressed_once(pair: list[Host]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tests.hosts.serving.shared import LIMIT, ask, connected
 from tests.support.parallel import each
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
-from tests.hosts.serving.shared import LIMIT, ask, connected
 
 
 def test_what_an_app_cannot_take_is_refused_clearly(pair: list[Host]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.hosts.serving.shared import FOR_EVER, STYLE, THREADS, ask, connected, is_apaches
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import Host
-from tests.hosts.serving.shared import FOR_EVER, STYLE, THREADS, ask, connected, is_apaches
 
 
 def test_static_files_are_apaches_own(pair: list[Host]) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.serving.shared import NAME, ask
 from tests.support.parallel import each
 from tests.support.releases import Deployed
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
-from tests.hosts.serving.shared import NAME, ask
 
 
 def test_where_no_app_is_there_is_nothing(pair: list[Host]) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hosts.side_by_side.shared import DISTRIBUTIONS, ENVIRONMENT, NAME, PORT, SHARED, Variables, roles, write_app
 from tests.support.commands import ROOT
+from tests.support.hosts import starting
 from tests.support.parallel import each
 
 if TYPE_CHECKING:
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hosts import Host
-from tests.hosts.side_by_side.shared import DISTRIBUTIONS, ENVIRONMENT, NAME, PORT, SHARED, Variables, roles, write_app
-from tests.support.hosts import starting
 
 
 @pytest.fixture(scope="package")
@@ -25,7 +25,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of the single-file app."""
     directory = tmp_path_factory.mktemp("own")
@@ -33,7 +33,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def sample() -> Variables:
     """Return the variables of the sample app."""
     return {
@@ -46,7 +46,7 @@ def sample() -> Variables:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shop(source: Path) -> Variables:
     """Return the variables of an app at a nested mount, under the sample app's server name."""
     return {
@@ -57,7 +57,7 @@ def shop(source: Path) -> Variables:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def own(source: Path) -> Variables:
     """Return the variables of an app at the root of another server name and port."""
     return {
@@ -70,7 +70,7 @@ def own(source: Path) -> Variables:
     }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pair(start_host: Callable[..., Host], sample: Variables, shop: Variables, own: Variables) -> list[Host]:
     """Return a host of each distribution with the three apps."""
     hosts = each(DISTRIBUTIONS, start_host)

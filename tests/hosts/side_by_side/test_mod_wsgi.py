@@ -7,14 +7,6 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.support.commands import ROOT
-from tests.support.parallel import each
-from tests.support.playbooks import apply_role
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.support.hosts import Host
 from tests.hosts.side_by_side.shared import (
     DISTRIBUTIONS,
     ENVIRONMENT,
@@ -28,6 +20,14 @@ from tests.hosts.side_by_side.shared import (
     status,
     until,
 )
+from tests.support.commands import ROOT
+from tests.support.parallel import each
+from tests.support.playbooks import apply_role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.hosts import Host
 
 
 def test_the_app_gets_what_it_was_given(pair: list[Host]) -> None:

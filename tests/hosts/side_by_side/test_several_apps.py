@@ -9,10 +9,6 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.hosts import Host
 from tests.hosts.side_by_side.shared import (
     NAME,
     PORT,
@@ -26,6 +22,11 @@ from tests.hosts.side_by_side.shared import (
     until,
     write_app,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.hosts import Host
 
 
 def no_connection(host: Host, port: int) -> bool:
