@@ -27,7 +27,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
 
 @pytest.fixture(scope="package")
 def before() -> dict[str, dict[str, FileState]]:
-    """Return what was on the hosts before the role; the fixture of the apps fills it."""
+    """Return the files of the hosts before the role ran, by host name; the fixture `apps` fills it in."""
     return {}
 
 
@@ -39,7 +39,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], source: Path, before: dict[str, dict[str, FileState]]) -> list[Deployed]:
-    """Return the app on two hosts, with another one beside it whose name begins with its name."""
+    """Return the app on two hosts, beside another app whose name begins with the same word."""
     hosts = [start_host("debian-12-hot"), start_host("debian-13-hot")]
     for host in hosts:
         before[host.name] = host.snapshot(PLACES)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 APP, NEIGHBOUR, NAME = "shop", "shop-x", "shop.example.com"
 DATA, UNIT = f"/var/lib/flask-apache/{APP}", f"flask-apache-{APP}-"
 SECRET = 'p"a$s%s \\ 7f3a'
-# Every file that a release consists of carries its mark.
+# Each release has its mark in its files.
 SOURCE = {
     "requirements.txt": "huey==3.5.4\n",
     "late.py": "MARK = '__MARK__'\n",
@@ -47,7 +47,7 @@ def say(what, who):
 def seconds():
     return float((data / "seconds").read_text()) if (data / "seconds").exists() else 0
 """,
-    # There must never be two: it says when it starts and ends, and when another one is there.
+    # Only one may run at a time: it logs its start, its end, and whether another one runs.
     "scheduler.py": """
 import fcntl, signal, sys, time
 from common import data, say, seconds
@@ -116,7 +116,7 @@ PLACES = (
 
 
 def make_source(directory: Path, mark: str, *, fault: str = "") -> Path:
-    """Make the source of a release, whose scheduler has a fault, if any."""
+    """Write the source of a release; ``fault`` is code that breaks its scheduler."""
     directory.mkdir()
     for name, text in SOURCE.items():
         (directory / name).write_text(text.replace("__MARK__", mark).replace("__FAULT__", fault))

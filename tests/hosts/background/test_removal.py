@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.last
 
-# The tasks of the removal at whose beginning the controller is killed, one after the other.
+# Ansible is killed at the start of each of these tasks of the removal, one after the other.
 KILLED_AT = (
     "remove | Let Apache give up its pools",
     "remove | End what it runs",
@@ -27,14 +27,14 @@ KILLED_AT = (
 
 
 def traces(host: Host, name: str) -> list[str]:
-    """Return the paths outside the data that hold an app's name."""
+    """Return the paths that contain an app's name, except its data."""
     found = host.run(f"find /etc /srv /usr/local /run /var -xdev -name '*{name}*'").stdout.splitlines()
     others = ("/var/lib/flask-apache/", "/var/log/journal/")
     return [path for path in found if not path.startswith(others) and NEIGHBOUR not in path and NAME not in path]
 
 
 def test_removal(apps: list[Deployed]) -> None:
-    """Killed again and again, then to its end: no trace but the data, and no request of the other app is lost."""
+    """A removal that was killed at several tasks completes: only data is left, and the other app loses no request."""
     hosts = [app.host for app in apps]
     declared = {"flask_apache_app": APP}
     before = [host.snapshot(("/etc", "/srv")) for host in hosts]
@@ -45,7 +45,7 @@ def test_removal(apps: list[Deployed]) -> None:
         assert traces(host, "shop") != []
     pid = [host.pid_of_apache() for host in hosts]
     reloaded = [reloads(host) for host in hosts]
-    clients = [Client("single", 5, 0.1, "/beside/")]  # a reload closes connections that are kept
+    clients = [Client("single", 5, 0.1, "/beside/")]  # a reload closes keep-alive connections
     with visitors(hosts[0].ip, NAME, clients) as one, visitors(hosts[1].ip, NAME, clients) as two:
         for task in KILLED_AT:
             assert play_until(hosts, "playbooks/remove.yml", declared, task)
@@ -68,7 +68,7 @@ def test_removal(apps: list[Deployed]) -> None:
 
 
 def test_removal_of_the_last_app(apps: list[Deployed], before: dict[str, dict[str, FileState]]) -> None:
-    """With the data, too: the hosts are as they were before the role, but for packages and Apache's own modules."""
+    """With its data removed too, a host is as it was before the role, except for packages and Apache's own modules."""
     hosts = [app.host for app in apps]
     for name in (NEIGHBOUR, APP):
         play(hosts, "playbooks/remove.yml", {"flask_apache_app": name, "flask_apache_remove_data": True})
@@ -88,6 +88,6 @@ def test_removal_of_the_last_app(apps: list[Deployed], before: dict[str, dict[st
 
 
 def content(states: dict[str, FileState], path: str) -> tuple[str, ...]:
-    """Return what of a path's state does not change by itself."""
+    """Return the parts of a path's state that do not change by themselves."""
     state = states.get(path)
     return (state.mode, state.owner, state.group, state.content) if state else ()

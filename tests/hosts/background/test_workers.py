@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 
-# Steps of the engine after the switch; it is killed at the n-th of them, and says at which.
+# Runs the engine, and kills it at the n-th of its steps from the switch on. Prints the step.
 KILL_AT = """
 import importlib.machinery, importlib.util, os, signal, sys
 sys.dont_write_bytecode = True
@@ -58,10 +58,10 @@ sys.exit(engine.main())
 """
 
 
-def prepare(app: Deployed, mark: str, **makings: str) -> str:
-    """Ship a release as the role does, and let the engine prepare it. Returns its id."""
+def prepare(app: Deployed, mark: str, **inputs: str) -> str:
+    """Copy a release's source to the host as the role does, and prepare the release. Returns its id."""
     with tempfile.TemporaryDirectory() as scratch:
-        source = make_source(Path(scratch) / "source", mark, **makings)
+        source = make_source(Path(scratch) / "source", mark, **inputs)
         program: list[str | Path] = [
             sys.executable,
             ROOT / "roles/flask_apache/files/pack.py",
@@ -75,18 +75,18 @@ def prepare(app: Deployed, mark: str, **makings: str) -> str:
 
 
 def said(app: Deployed, who: str = "scheduler") -> list[list[str]]:
-    """Return what the schedulers or the jobs have said."""
+    """Return what the schedulers or the jobs have logged."""
     path = f"{DATA}/{who}"
     return [json.loads(line) for line in app.host.read(path).splitlines()] if app.host.exists(path) else []
 
 
 def units(app: Deployed) -> dict[str, tuple[str, str]]:
-    """Return the state and the process of each unit, by the short name."""
+    """Return the state and the pid of each unit, by its short name."""
     return {row["unit"].removeprefix(UNIT): (row["state"], row["pid"]) for row in app.ctl("status")["units"]}
 
 
 def test_they_run_as_declared(apps: list[Deployed]) -> None:
-    """In the live release, with its environment and the words of their command; and no secret is in any unit."""
+    """Workers run in the live release with its environment and their command's arguments; no unit contains a secret."""
     for app in apps:
         release = app.live()
         assert said(app) == [["start", "first", release, SECRET, "two words", "100%", "$HOME", "n1"]]
@@ -107,7 +107,7 @@ def test_they_run_as_declared(apps: list[Deployed]) -> None:
 
 
 def test_a_real_queue(apps: list[Deployed]) -> None:
-    """What the web processes enqueue is done by Huey's consumer, in the same environment."""
+    """Huey's consumer runs what the web processes enqueue, in the same environment."""
     for app in apps:
         assert app.host.http("/enqueue", NAME).status == 200
         assert wait_until(lambda: app.host.exists(f"{DATA}/sum"), 20)  # noqa: B023
@@ -115,7 +115,7 @@ def test_a_real_queue(apps: list[Deployed]) -> None:
 
 
 def test_another_run_changes_nothing_and_another_definition_what_it_says(apps: list[Deployed], source: Path) -> None:
-    """A changed worker is restarted in that run, a dropped one stops and leaves no file, the others go on."""
+    """A changed worker is restarted, a removed one is stopped and leaves no file, the others keep running."""
     hosts = [app.host for app in apps]
     declared = {**DECLARED, "flask_apache_source": str(source)}
     before = [units(app) for app in apps]
@@ -151,7 +151,7 @@ def test_another_run_changes_nothing_and_another_definition_what_it_says(apps: l
 
 
 def test_a_release_takes_them_along(apps: list[Deployed]) -> None:
-    """Each ends its job, then starts on the new release, never two at once. A canary leaves them where they are."""
+    """Each worker finishes its job, then starts on the new release, never two at once. A canary does not move them."""
 
     def check(app: Deployed) -> None:
         start = len(said(app)) - 1
@@ -182,7 +182,7 @@ def test_a_release_takes_them_along(apps: list[Deployed]) -> None:
 
 
 def test_a_release_whose_worker_dies_is_refused(apps: list[Deployed]) -> None:
-    """The message shows why, and everything is as before; so it is when a soak switches back."""
+    """The message shows why, and the old release and its workers go on; also after a soak that switches back."""
 
     def check(app: Deployed) -> None:
         live = app.live()
@@ -220,7 +220,7 @@ def test_a_release_whose_worker_dies_is_refused(apps: list[Deployed]) -> None:
 
 
 def test_killed_between_the_switch_and_the_end(apps: list[Deployed]) -> None:
-    """The same command again, and the workers run what is live; never two schedulers."""
+    """After the same command again, the workers run the live release; there are never two schedulers."""
 
     def activate(app: Deployed, release: str, *, kill_at: int) -> CompletedProcess[str]:
         command = ["python3", "-", str(kill_at), "--app", APP, "activate", release]

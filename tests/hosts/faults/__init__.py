@@ -1,1 +1,1 @@
-"""Two hosts with an app to disturb, and visitors who expect right answers during each test."""
+"""Two hosts with an app that is disturbed while visitors check every answer."""

@@ -1,4 +1,4 @@
-"""Two hosts with an app to disturb, and visitors who expect right answers during each test."""
+"""Two hosts with an app that is disturbed while visitors check every answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with open("/var/lib/dpkg/lock-frontend", "w") as file:
 
 @pytest.fixture(scope="package")
 def source() -> Iterator[Path]:
-    """Return the directory of an app of one file."""
+    """Return the directory of a single-file app."""
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "requirements.txt").write_text("flask\n")
         change(Path(scratch), "first")
@@ -46,7 +46,7 @@ def source() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def first_plays(start_host: Callable[[str], Host], source: Path) -> tuple[list[Host], list[Play]]:
-    """Deploy two apps of one server name at once to two hosts that have neither, nor all of the packages."""
+    """Deploy two apps with one server name at the same time, to two hosts that lack some of the packages."""
     started = [start_host("debian-12-hot"), start_host("debian-13-hot")]
     for host in started:
         host.run("a2enmod --quiet ssl && dpkg --remove --force-depends python3-venv")
@@ -57,7 +57,7 @@ def first_plays(start_host: Callable[[str], Host], source: Path) -> tuple[list[H
 
 @pytest.fixture(scope="package")
 def hosts(first_plays: tuple[list[Host], list[Play]]) -> list[Host]:
-    """Return two hosts that serve the app, and another one beside it."""
+    """Return two hosts that serve the app and another app beside it."""
     started, plays = first_plays
     for play_ in plays:
         assert play_.rc == 0, play_.output[-6000:]
@@ -66,6 +66,6 @@ def hosts(first_plays: tuple[list[Host], list[Play]]) -> list[Host]:
 
 @pytest.fixture(autouse=True)
 def steady_visitors(request: pytest.FixtureRequest, hosts: list[Host]) -> Iterator[None]:
-    """Ask both hosts during each test, but for a reboot."""
+    """Send requests to both hosts during each test, except the reboot."""
     with asked([] if "reboot" in request.node.name else hosts):
         yield

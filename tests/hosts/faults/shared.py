@@ -1,4 +1,4 @@
-"""An app to disturb, visitors who watch it, and the engine that is killed at a step."""
+"""The app that is disturbed, its visitors, and an engine that is killed at one of its steps."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ engine = importlib.util.module_from_spec(importlib.util.spec_from_loader("engine
 sys.modules["engine"] = engine
 loader.exec_module(engine)
 limit, count = int(sys.argv.pop(1)), 0
-engine.STAYS_FOR, engine.ENDS_WITHIN = 0.2, 1.0  # they are not what is asked for here, and there are many runs
+engine.STAYS_FOR, engine.ENDS_WITHIN = 0.2, 1.0  # shorter, for there are many runs
 
 def killing(name, function):
     def step(*arguments, **options):
@@ -66,11 +66,11 @@ STEPS = (
     *("confirm", "record", "prune", "sync_directory"),
 )
 ENDING = ("locked", "sweep", "end_all", "own_processes", "stop")
-AS_OFTEN_AS_NEEDED = ("stop",)  # how often it is called depends on the moment
+AS_OFTEN_AS_NEEDED = ("stop",)  # the number of its calls varies
 
 
 class Visitor:
-    """Asks a host all the time, in a thread, and remembers every answer that is not the app's."""
+    """Sends requests to a host in a thread, and remembers every answer that is not the app's."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -81,7 +81,7 @@ class Visitor:
         self.thread.start()
 
     def ask(self) -> None:
-        """Ask until told to end."""
+        """Send requests until `stop`."""
         while self.answers + len(self.wrong) == 0 or not self.end.wait(0.05):
             try:
                 answer = self.host.http("/", NAME, timeout=20)
@@ -93,7 +93,7 @@ class Visitor:
                 self.wrong.append(f"{answer.status} {answer.text[:80]}")
 
     def stop(self) -> None:
-        """End, and check that every answer was right."""
+        """Stop, and check that every answer was right."""
         self.end.set()
         self.thread.join(timeout=30)
         assert self.answers > 0
@@ -101,7 +101,7 @@ class Visitor:
 
 
 def change(source: Path, marker: str, *, import_seconds: float = 0) -> None:
-    """Make another release of the app."""
+    """Change the source, which makes another release."""
     (source / "app.py").write_text(SOURCE.format(marker=marker, import_seconds=import_seconds))
 
 
@@ -117,7 +117,7 @@ def variables(source: Path, **more: object) -> dict[str, object]:
 
 @contextlib.contextmanager
 def asked(hosts: list[Host]) -> Iterator[None]:
-    """Ask the hosts meanwhile, and expect nothing but right answers."""
+    """Send requests to the hosts meanwhile, and check every answer."""
     asking = [Visitor(host) for host in hosts]
     yield
     for visitor in asking:
@@ -125,14 +125,14 @@ def asked(hosts: list[Host]) -> Iterator[None]:
 
 
 def assert_no_debris(host: Host) -> None:
-    """Nothing half done is left in the app's places."""
+    """Check that no temporary file is left in the app's directories."""
     own = f"find {APP} /etc/flask-apache/faults -maxdepth 2 -name '.*' -o -path '*/incoming/*'"
     found = host.run(f"{own}; find /tmp -name 'flask-apache*'").stdout
     assert found == ""
 
 
 def ship(host: Host, source: Path) -> str:
-    """Pack the source and lay it where the role would. Returns its id."""
+    """Pack the source and copy it to where the role puts it. Returns its id."""
     with tempfile.TemporaryDirectory() as cache:
         program = ROOT / "roles/flask_apache/files/pack.py"
         done = subprocess.run(
@@ -144,7 +144,7 @@ def ship(host: Host, source: Path) -> str:
 
 
 def ctl(host: Host, *arguments: str) -> dict[str, Any]:
-    """Run the engine as it is, and return its answer."""
+    """Run the installed engine, and return its answer."""
     answer: dict[str, Any] = json.loads(
         host.run(["flask-apachectl", "--json", "--app", "faults", *arguments], check=False).stdout
     )
@@ -154,6 +154,6 @@ def ctl(host: Host, *arguments: str) -> dict[str, Any]:
 def engine(
     host: Host, *arguments: str, kill_at: int = 0, steps: tuple[str, ...] = STEPS, app: str = "faults"
 ) -> subprocess.CompletedProcess[str]:
-    """Run the engine, killed at the n-th of its steps unless that is 0."""
+    """Run the engine, and kill it at the n-th of its steps unless n is 0."""
     command = ["python3", "-", str(kill_at), ",".join(steps), "--app", app, *arguments]
     return host.run(command, check=False, stdin=KILL_AT)

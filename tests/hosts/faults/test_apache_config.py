@@ -1,4 +1,4 @@
-"""Apache's configuration: one that would end Apache is refused, and a reload loses no request."""
+"""Apache's configuration: one that would stop Apache is refused, and a reload loses no request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAIR = "/etc/ssl/pair"
 TLS = ["SSLEngine on", f"SSLCertificateFile {PAIR}.pem", f"SSLCertificateKeyFile {PAIR}.key"]
-DEADLY = {  # each passes `apache2ctl configtest`, and ends Apache at its next start or reload
+DEADLY = {  # each passes `apache2ctl configtest`, but stops Apache at its next start or reload
     "a key of another certificate": ([*TLS[:2], f"SSLCertificateKeyFile {PAIR}-other.key"], "do not match"),
     "a garbage certificate": ([TLS[0], "SSLCertificateFile /etc/ssl/garbage.pem", TLS[2]], "garbage.pem"),
     "a cipher string": ([*TLS, "SSLCipherSuite NO-SUCH-CIPHER"], "cipher"),
@@ -31,7 +31,7 @@ BUSY = 8099
 
 @pytest.fixture(scope="module")
 def refusals(hosts: list[Host], source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give the role every configuration that would end Apache, in one play; return what each host said."""
+    """Run the role with every configuration that would stop Apache, in one play; return each host's message."""
     reports = tmp_path_factory.mktemp("refusals")
     make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=faults -keyout {0}.key -out {0}.pem"
     for host in hosts:
@@ -59,7 +59,7 @@ def refusals(hosts: list[Host], source: Path, tmp_path_factory: pytest.TempPathF
 
 
 def test_a_configuration_that_would_end_apache_is_refused(hosts: list[Host], refusals: dict[str, str]) -> None:
-    """It says why; nothing is installed, and Apache goes on with what it has."""
+    """The message says why, nothing is installed, and Apache keeps its configuration."""
     for host in hosts:
         for name, (lines, why) in DEADLY.items():
             said = refusals[f"{name} {host.name}"]
@@ -72,7 +72,7 @@ def test_a_configuration_that_would_end_apache_is_refused(hosts: list[Host], ref
 
 @pytest.mark.parametrize("name", DEADLY)
 def test_configtest_would_have_passed_it(hosts: list[Host], refusals: dict[str, str], name: str) -> None:
-    """Otherwise the refusals prove nothing of the start aside."""
+    """Only then does a refusal prove that starting a second Apache finds more than configtest."""
     assert refusals
     lines = "\n".join(DEADLY[name][0])
     for host in hosts:
@@ -81,7 +81,7 @@ def test_configtest_would_have_passed_it(hosts: list[Host], refusals: dict[str, 
 
 
 def test_requests_outlive_the_one_reload_of_a_new_configuration(hosts: list[Host], source: Path) -> None:
-    """Requests of less than 3 seconds are all answered, be they running then or asked meanwhile."""
+    """All requests of less than 3 seconds are answered, whether they began before the reload or during it."""
     before = [reloads(host) for host in hosts]
     clients = [Client("single", 6, 0.1, "/slow?seconds=0"), Client("running", 6, 0.5, "/slow?seconds=2.5")]
     with contextlib.ExitStack() as stack:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_two_apps_at_once(first_plays: tuple[list[Host], list[Play]], hosts: list[Host]) -> None:
-    """Two first deploys at the same time share Apache, the lists of packages and a virtual host; both succeed."""
+    """Two first deploys at the same time share Apache, apt's package lists and a virtual host; both succeed."""
     assert [play_.changed > 20 for play_ in first_plays[1]] == [True, True]
     for host in hosts:
         assert [host.http(path, NAME).status for path in ("/", "/neighbour/")] == [200, 200]
@@ -26,7 +26,7 @@ def test_two_apps_at_once(first_plays: tuple[list[Host], list[Play]], hosts: lis
 
 
 def test_two_deploys_of_one_app_at_once(hosts: list[Host], source: Path) -> None:
-    """One runs, and the other says who holds the lock since when; or it waits, and then both succeed."""
+    """The second one fails and says who has held the lock since when; if it may wait, both succeed."""
     for wait, name in ((0, "refused"), (90, "waited")):
         sources = [Path(shutil.copytree(source, tempfile.mkdtemp() + "/app")) for _ in range(2)]
         for number, path in enumerate(sources):

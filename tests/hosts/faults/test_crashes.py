@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 def shares(hosts: list[Host]) -> list[tuple[Host, int]]:
-    """Return the hosts with the first of the steps at which each is killed: every other one, all of them together."""
+    """Return each host with the first step at which it is killed; the hosts take turns and together cover all."""
     return [(host, 1 + number) for number, host in enumerate(hosts)]
 
 
 def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:
-    """Say how many kills were survived, given the steps at which each host was killed; return them all."""
+    """Print how many kills were survived, given the steps at which each host was killed; return all those steps."""
     steps = [step for each_ in killed for step in each_]
     count = len(steps)
     print(f"{what}: {count} of {count} kills survived, in turn on {' and '.join(host.distribution for host in hosts)}")
@@ -43,7 +43,7 @@ def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:
 
 
 def test_the_engine_killed_at_each_step_of_a_deploy(hosts: list[Host], source: Path) -> None:
-    """N of N: killed, still serving; the same command again succeeds, and nothing is left over."""
+    """After every kill the app still answers, the same command again succeeds, and no temporary file is left."""
 
     def matrix(share: tuple[Host, int]) -> list[str]:
         host, step = share
@@ -93,7 +93,7 @@ def test_the_engine_killed_at_each_step_of_a_rollback(hosts: list[Host]) -> None
 
 
 def test_the_engine_killed_at_each_step_of_a_prune(hosts: list[Host]) -> None:
-    """What must stay stays whole, the next run removes the rest, and half of a release is never taken for one."""
+    """Kept releases stay complete, the next run removes the rest, and a partly removed release is never listed."""
 
     def matrix(share: tuple[Host, int]) -> list[str]:
         host, step = share
@@ -102,7 +102,7 @@ def test_the_engine_killed_at_each_step_of_a_prune(hosts: list[Host]) -> None:
         stay = {row["release"] for row in ctl(host, "releases")["releases"] if row["state"] in ("live", "previous")}
         while True:
             live = ctl(host, "status")["release"]
-            for copy in ("old1", "old2"):  # with a virtual environment of their own each
+            for copy in ("old1", "old2"):  # each with its own virtual environment
                 venv_ = f"{APP}/venvs/{copy}"
                 host.run(
                     f"cp -a {APP}/releases/{live} {APP}/releases/{copy} && cp -a {APP}/releases/{live}/venv/. {venv_} "
@@ -124,10 +124,10 @@ def test_the_engine_killed_at_each_step_of_a_prune(hosts: list[Host]) -> None:
             step += len(hosts)
 
     steps = report(hosts, "prune", each(shares(hosts), matrix))
-    assert (steps.count("prune"), steps.count("remove")) == (1, 8)  # two releases, each with an environment of its own
+    assert (steps.count("prune"), steps.count("remove")) == (1, 8)  # two releases, each with its own environment
 
 
-def test_the_controller_killed_at_each_task(hosts: list[Host], source: Path) -> None:
+def test_ansible_killed_at_each_task(hosts: list[Host], source: Path) -> None:
     """Every run gets past the task at which the one before was killed; the last succeeds, the next changes nothing."""
     change(source, "killed")
     playbook = [{"hosts": GROUP, "become": True, "gather_facts": False, "roles": ["flask_apache"]}]
@@ -152,7 +152,7 @@ def test_the_controller_killed_at_each_task(hosts: list[Host], source: Path) -> 
 
 
 def test_the_engine_killed_at_each_step_of_a_removal(hosts: list[Host]) -> None:
-    """What it was to end is ended by the next run, and the removal comes to its end; the other app serves."""
+    """The next run ends the remaining processes and completes the removal; the other app keeps serving."""
 
     def matrix(host: Host) -> list[str]:
         host.run(

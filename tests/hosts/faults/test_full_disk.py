@@ -29,7 +29,7 @@ print(sum(-(-size // 4096) for size in sizes), len(paths) + 1)
 
 @contextlib.contextmanager
 def full(host: Host, path: str, kind: str, room: int) -> Iterator[None]:
-    """Let a directory be a file system of its own with little room beside what it holds: so many pages, or inodes."""
+    """Mount a file system on a directory that leaves ``room`` free pages or inodes beside its content."""
     kept = f"/var/tmp/kept{path.replace('/', '-')}"
     pages, inodes = map(int, host.run(["python3", "-c", COUNT, path]).stdout.split())
     size = f"size={4 * max(1, pages + room)}k" if kind == "room" else f"nr_inodes={inodes + room}"
@@ -42,7 +42,7 @@ def full(host: Host, path: str, kind: str, room: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def full_disks(hosts: list[Host], source: Path) -> dict[str, list[str]]:
-    """Deploy on a full disk: no room, or no inodes, for what is copied, built or switched. Return what was said."""
+    """Deploy without free space or inodes for the copy, the build or the switch. Return the messages."""
     said: dict[str, list[str]] = {}
 
     def entries(*names: str) -> list[str]:
@@ -85,7 +85,7 @@ def live_release(host: Host) -> str:
 @pytest.mark.parametrize("kind", ["room", "inodes"])
 @pytest.mark.parametrize("step", ["fetch", "stage", "build", "switch"])
 def test_a_full_disk(full_disks: dict[str, list[str]], step: str, kind: str) -> None:
-    """It is said, the live release stays, and what was half done is gone."""
+    """The message says so, the live release stays, and partial work is removed."""
     for said in full_disks[f"{step}, {kind}"]:
         assert "No space left on device" in said
         if step != "fetch":
@@ -94,7 +94,7 @@ def test_a_full_disk(full_disks: dict[str, list[str]], step: str, kind: str) -> 
 
 
 def test_after_a_full_disk(full_disks: dict[str, list[str]], hosts: list[Host], source: Path) -> None:
-    """With room again the next run succeeds, and leaves nothing over, not even what was shipped an hour ago."""
+    """With free space again the next run succeeds, and leaves no temporary file, not even an old archive."""
     assert len(full_disks) == 8
     for host in hosts:
         host.run(f"touch --date='2 hours ago' {APP}/incoming/*")

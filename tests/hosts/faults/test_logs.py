@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_rotation_reloads_nothing(hosts: list[Host]) -> None:
-    """Forced during a request of 10 seconds; that one is answered, and Apache has not reloaded."""
+    """A request of 10 seconds is answered although logs are rotated meanwhile, and Apache does not reload."""
     for host in hosts:
         host.run("apt-get update -q && apt-get install -q --yes --no-install-recommends logrotate faketime")
     before = [(reloads(host), apache_process(host)) for host in hosts]
@@ -38,7 +38,7 @@ def test_rotation_reloads_nothing(hosts: list[Host]) -> None:
 
 
 def test_old_logs_go(hosts: list[Host]) -> None:
-    """The daily files of the app go when they are older than the days that are declared, not sooner."""
+    """The app's daily log files are removed when they are older than the declared number of days, not sooner."""
     for host in hosts:
         old = "/var/log/flask-apache/faults/access.2001-01-01.log"
         host.write(old, "")

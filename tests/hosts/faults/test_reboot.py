@@ -18,7 +18,7 @@ pytestmark = pytest.mark.last
 
 
 def test_a_reboot_serves_again(hosts: list[Host]) -> None:
-    """After a reboot, also one in the middle of a deploy, a release serves by itself, and the next run is content."""
+    """After a reboot the live release serves again by itself."""
     for host in hosts:
         before = host.http("/", NAME).text
         subprocess.run(["docker", "restart", "--time=0", host.name], check=True, capture_output=True)

@@ -28,7 +28,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
 
 @pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deployed]:
-    """Return the app, deployed by the role with another one beside it, on a host of each distribution."""
+    """Return the app on a host of each distribution, deployed by the role with another app beside it."""
     hosts = [start_host(distribution) for distribution in DISTRIBUTIONS]
     source = make_source(tmp_path_factory.mktemp("first") / "source", "o00", import_seconds=QUICK)
     declared = {**DECLARED, "flask_apache_source": str(source)}

@@ -21,12 +21,12 @@ DECLARED = {
     "flask_apache_server_name": NAME,
     "flask_apache_health_path": "/healthz",
 }
-QUICK = 0.2  # seconds that the import takes
+QUICK = 0.2  # seconds that the app's import takes
 SHORT_CLIENTS = (Client("kept", 4, 0.1, keep_alive=True), Client("single", 4, 0.1))
 
 
 def marks(app: Deployed, times: int, **headers: str) -> list[str]:
-    """Ask as a new visitor some times, and return the marks of the releases that answered."""
+    """Send requests as a new visitor each, and return the marks of the releases that answered."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return [app.host.http("/", NAME, headers=named).json()["marks"][0] for _ in range(times)]
 

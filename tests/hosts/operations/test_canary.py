@@ -15,7 +15,7 @@ from tests.support.releases import Deployed, EngineError
 
 @everywhere
 def test_canary(app: Deployed) -> None:
-    """A share of the visitors gets the new release, and each stays with his; a header asks for it; promote ends it."""
+    """Some visitors get the new release and keep it; a header requests it; promote gives it to everybody."""
     app.deploy("c1", import_seconds=QUICK)
     canary = app.prepare("c2", import_seconds=QUICK)
     assert app.ctl("activate", canary, "--canary", "20")["canary"] == 20
@@ -53,7 +53,7 @@ def test_canary(app: Deployed) -> None:
 
 @everywhere
 def test_canary_aborted(app: Deployed) -> None:
-    """After an abort everybody gets the old release, also those who had the new one; none of them sees an error."""
+    """After an abort everybody gets the old release, also visitors of the canary; nobody gets an error."""
     app.deploy("a1", import_seconds=QUICK)
     canary = app.prepare("a2", import_seconds=QUICK)
     with visitors(app.host.ip, NAME, SHORT_CLIENTS) as crowd:
@@ -73,7 +73,7 @@ def test_canary_aborted(app: Deployed) -> None:
 
 @everywhere
 def test_canary_that_is_broken(app: Deployed) -> None:
-    """A broken release gets no share of the visitors."""
+    """A broken release gets no visitors."""
     live = app.deploy("b1", import_seconds=QUICK)
     broken = app.prepare("b2", fault="raise in the pool", import_seconds=QUICK)
     with visitors(app.host.ip, NAME, SHORT_CLIENTS) as crowd, pytest.raises(EngineError, match="Still serving"):

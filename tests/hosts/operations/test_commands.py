@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @everywhere
 def test_run(app: Deployed) -> None:
-    """A command runs as the app: its user, directory, environment, packages; and its exit code is the answer."""
+    """A command runs with the app's user, directory, environment and packages; its exit code is returned."""
     app.environment({"SETTING": "for run"})
     release = app.deploy("run", import_seconds=QUICK)
     code = (
@@ -38,6 +38,6 @@ def test_run(app: Deployed) -> None:
 
 @everywhere
 def test_shell(app: Deployed) -> None:
-    """The shell is Flask's, with the app in it."""
+    """The shell is Flask's shell, with the app loaded."""
     done = app.host.run(["flask-apachectl", "--app", ONE, "shell"], stdin="print(app.import_name, 6 * 7)\n")
     assert "marked 42" in done.stdout

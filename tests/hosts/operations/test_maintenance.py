@@ -9,7 +9,7 @@ from tests.support.releases import Deployed, wait_until
 
 @everywhere
 def test_maintenance(app: Deployed) -> None:
-    """Visitors get 503 with a page; the operator gets in by an address, then by a cookie; deploys work meanwhile."""
+    """Visitors get a page with status 503; a bypass URL and its cookie let the operator in; deploys work meanwhile."""
     bypass = str(app.ctl("maintenance", "on")["bypass"])
     assert not app.ctl("maintenance", "on")["changed"]
     for path, method in (("/", "GET"), ("/healthz", "GET"), ("/upload", "POST"), ("/no/such/page", "GET")):
@@ -42,7 +42,7 @@ def test_maintenance(app: Deployed) -> None:
 
 @everywhere
 def test_drain(app: Deployed) -> None:
-    """The readiness address answers 503, and the app goes on."""
+    """The readiness URL answers 503, and the app keeps serving."""
     assert app.host.http("/-/ready", NAME).json() == {"status": "ok"}
     assert app.ctl("drain", "on")["changed"]
     assert app.host.http("/-/ready", NAME).status == 503

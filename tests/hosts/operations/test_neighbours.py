@@ -10,7 +10,7 @@ from tests.support.releases import Deployed
 
 @everywhere
 def test_another_app_is_left_alone(app: Deployed) -> None:
-    """Deploying an app ends no process of another whose name begins alike, and loses none of its requests."""
+    """A deploy ends no process of another app whose name begins alike, and loses none of its requests."""
     other = Deployed(app.host, TWO)
     before = {slot: pool["pids"] for slot, pool in other.ctl("status")["pools"].items()}
     assert [len(pids) for pids in before.values()] == [2, 2]

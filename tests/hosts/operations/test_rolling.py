@@ -19,7 +19,7 @@ pytestmark = pytest.mark.last
 
 @everywhere
 def test_cold_idle_pool(app: Deployed) -> None:
-    """After the switch the idle pool holds no app: clearly less memory; going back starts it again."""
+    """After the switch the idle pool has no app loaded and needs clearly less memory; a rollback starts it again."""
     app.deploy("w1", import_seconds=QUICK)
     app.deploy("w2", import_seconds=QUICK)
     warm = memory(app)
@@ -39,7 +39,7 @@ def test_cold_idle_pool(app: Deployed) -> None:
 
 
 def memory(app: Deployed) -> dict[str, int]:
-    """Return the resident memory of the live and of the idle pool, in MiB, both with all their processes."""
+    """Return the resident memory of all processes of the live and of the idle pool, in MiB."""
     pools = app.ctl("status")["pools"].values()
     assert wait_until(lambda: all(len(pool["pids"]) == 2 for pool in app.ctl("status")["pools"].values()), 10)
     return {str(pool["state"]): int(pool["resident_mib"]) for pool in pools}
@@ -47,7 +47,7 @@ def memory(app: Deployed) -> dict[str, int]:
 
 @everywhere
 def test_rolling_is_chosen_while_apache_is_down(app: Deployed) -> None:
-    """The release of the pool that will be gone serves from the other one as soon as Apache starts."""
+    """The live release moves to the remaining pool, and serves from it as soon as Apache starts."""
     for mark in ("d1", "d2"):
         live = app.deploy(mark, import_seconds=QUICK)
         if app.ctl("status")["live"] == "green":
@@ -63,7 +63,7 @@ def test_rolling_is_chosen_while_apache_is_down(app: Deployed) -> None:
 
 @pytest.fixture(scope="module")
 def rolled(apps: dict[str, Deployed], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Go from two pools to one and back, while green is live and visitors ask; deploy in between."""
+    """Change from two pools to one and back while green is live and visitors send requests; deploy in between."""
     for app in apps.values():
         for mark in ("s1", "s2", "s3"):
             if app.ctl("status")["live"] != "green":
@@ -110,7 +110,7 @@ def roll_some(app: Deployed) -> None:
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_rolling(rolled: dict[str, dict[str, Any]], distribution: str) -> None:
-    """One pool, half the processes; its processes are replaced one by one, without Apache, and nobody gets an error."""
+    """The one pool's processes are replaced one by one, Apache does not reload, and nobody gets an error."""
     found = rolled[distribution]
     assert {slot: len(pool["pids"]) for slot, pool in found["pools"].items()} == {"blue": 2}
     assert found["same"]
@@ -123,7 +123,7 @@ def test_rolling(rolled: dict[str, dict[str, Any]], distribution: str) -> None:
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_the_strategy_can_change(rolled: dict[str, dict[str, Any]], distribution: str) -> None:
-    """While it changes from two pools to one and back the app goes on, but for moments at Apache's two reloads."""
+    """The app keeps serving between two pools and one, except for moments at Apache's two reloads."""
     found = rolled[distribution]
     failed = [answer for answer in found["answers"] if answer.status != 200]
     print(f"{distribution}: {len(failed)} of {len(found['answers'])} failed", [tuple(answer)[1:5] for answer in failed])
@@ -137,6 +137,6 @@ def test_the_strategy_can_change(rolled: dict[str, dict[str, Any]], distribution
 
 
 def between(found: dict[str, Any], first: str, last: str) -> list[Answer]:
-    """Return the answers to what was asked between two moments."""
+    """Return the answers to the requests that began between two moments."""
     times = dict(found["times"])
     return [answer for answer in found["answers"] if times[first] <= answer.began < times[last]]

@@ -13,7 +13,7 @@ from tests.support.releases import Deployed, EngineError, wait_until
 
 @everywhere
 def test_probe(app: Deployed) -> None:
-    """Every process of both pools is asked."""
+    """The probe reaches every process of both pools."""
     live = app.deploy("probed", import_seconds=QUICK)
     answers = app.ctl("probe")["answers"]
     assert {answer["slot"] for answer in answers} == {"blue", "green"}
@@ -26,7 +26,7 @@ def test_probe(app: Deployed) -> None:
 
 @everywhere
 def test_status(app: Deployed) -> None:
-    """It shows the pools, their processes and memory; also while Apache is down."""
+    """Status shows the pools, their processes and memory, also while Apache is down."""
     live = app.deploy("status", import_seconds=QUICK)
     status = app.ctl("status")
     pools = status["pools"]
@@ -59,7 +59,7 @@ def test_without_apache(app: Deployed) -> None:
 
 @everywhere
 def test_doctor(app: Deployed) -> None:
-    """It finds nothing wrong, then what is made wrong."""
+    """The doctor finds no fault on a healthy host, and finds each fault that the test causes."""
     live = app.deploy("doctor", import_seconds=QUICK)
     assert wrong_checks(app) == {}
     with without_apache(app):
@@ -79,7 +79,7 @@ def test_doctor(app: Deployed) -> None:
 
 
 def wrong_checks(app: Deployed) -> dict[str, str]:
-    """Return what the doctor finds wrong, and its advice."""
+    """Return the checks that fail, with the doctor's advice."""
     done = app.host.run(["flask-apachectl", "--json", "--app", ONE, "doctor"], check=False)
     found = {row["check"]: row["advice"] for row in json.loads(done.stdout)["checks"] if not row["ok"]}
     assert done.returncode == int(bool(found))
@@ -88,7 +88,7 @@ def wrong_checks(app: Deployed) -> dict[str, str]:
 
 @everywhere
 def test_prune_and_history(app: Deployed) -> None:
-    """Old releases and what only they needed go; live, previous and idle ones stay; the history knows all."""
+    """Old releases and their environments are removed; live, previous and idle releases stay; the history lists all."""
     app.deploy("g1", dependency="8.1.8", import_seconds=QUICK)
     with_its_own = app.host.run(["ls", f"/srv/flask-apache/{ONE}/venvs"]).stdout.split()
     releases = [app.deploy(mark, import_seconds=QUICK) for mark in ("g2", "g3")]

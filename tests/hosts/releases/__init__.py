@@ -1,1 +1,1 @@
-"""Two hosts with an app whose every answer says which release it is of."""
+"""Two hosts with an app whose answers name their release."""

@@ -1,6 +1,6 @@
-"""Two hosts with an app whose every answer says which release it is of.
+"""Two hosts with an app whose answers name their release.
 
-The files follow the alphabet: `test_deploys_under_load.py` needs the first release of a fresh app.
+The files run in alphabetical order: `test_deploys_under_load.py` is the first, for it expects a fresh app.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
 
 @pytest.fixture(scope="package", autouse=True)
 def processors() -> Iterator[None]:
-    """Have the machine alone until the last file of this directory: they measure time."""
+    """Reserve the machine until the last test of this directory, for the tests measure time."""
     with reserved_processors(alone=True):
         yield
 

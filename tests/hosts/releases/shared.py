@@ -1,4 +1,4 @@
-"""The app whose releases are deployed, and what a release's answers show."""
+"""The app whose releases are deployed, and what an answer tells about its release."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DECLARED = {
 DEFAULT_DEPENDENCY, OTHER_DEPENDENCY, UNUSED_DEPENDENCY = "8.5.1", "8.1.8", "8.1.7"  # versions of click
 
 
-def makings(app: Deployed) -> tuple[str, set[str], str, str]:
-    """Return what a visitor's answer is made of."""
+def inputs(app: Deployed) -> tuple[str, set[str], str, str]:
+    """Return release, marks, setting and dependency of a visitor's answer."""
     body = app.host.http("/", NAME).json()
     return body["release"], set(body["marks"]), body["setting"], body["dependency"]

@@ -1,4 +1,4 @@
-"""No visitor notices a deploy or a rollback: all requests are answered, by one release each, and as quickly."""
+"""No visitor notices a deploy or a rollback: each request is answered, by one release, and as quickly as before."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.alone
 
-# About 170 requests a second: 20,000 in two minutes, half a core for clients and host together.
+# About 170 requests per second, 20,000 in two minutes: half a core for clients and host together.
 CROWD = (
     Client("kept", 12, 0.1, keep_alive=True),
     Client("single", 10, 0.2),
@@ -42,10 +42,10 @@ CROWD = (
 SHORT = ("kept", "single")
 STEADY_SECONDS = 2.0  # after each deploy or rollback
 LEAST_REQUESTS = 20_000
-ONE_HOST_AT_A_TIME = threading.Lock()  # two hosts that start a release would take each other's processors
+ONE_HOST_AT_A_TIME = threading.Lock()  # two hosts that start a release would compete for processors
 
 
-class Makings(NamedTuple):
+class Inputs(NamedTuple):
     """What a release's answers must show."""
 
     mark: str
@@ -54,7 +54,7 @@ class Makings(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A deploy or a rollback: when it ran, and what was live afterwards."""
+    """A deploy or a rollback: when it ran, and which release was live afterwards."""
 
     what: str
     began: float
@@ -64,24 +64,24 @@ class Step(NamedTuple):
 
 @dataclass
 class Campaign:
-    """Deploys and rollbacks on one host, and what visitors got meanwhile."""
+    """Deploys and rollbacks on one host, and the answers that visitors got meanwhile."""
 
     app: Deployed
     steps: list[Step] = field(default_factory=list)
     work: list[tuple[float, float]] = field(default_factory=list)
-    makings: dict[str, Makings] = field(default_factory=dict)
+    inputs: dict[str, Inputs] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     apache: list[tuple[tuple[int, str], int]] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Note what there is before the first deploy."""
+        """Record the state before the first deploy."""
         first = self.app.live()
-        self.makings[first] = Makings("m00", "", DEFAULT_DEPENDENCY)
+        self.inputs[first] = Inputs("m00", "", DEFAULT_DEPENDENCY)
         self.steps.append(Step("first", 0, time.monotonic(), first))
         self.look_at_apache()
 
     def deploy_with_the_engine(self) -> None:
-        """Change the live release again and again, a dependency too."""
+        """Deploy and roll back several times, once with another dependency."""
         for number in (1, 3, 5, 7):
             self.deploy(f"m{number:02}")
             self.deploy(f"m{number + 1:02}")
@@ -91,12 +91,12 @@ class Campaign:
         self.rollback()
 
     def go_far_back(self) -> None:
-        """Go back to a release that is in neither pool any more, and to the one before."""
-        self.rollback(next(release for release, makings in self.makings.items() if makings.mark == "m07"))
+        """Roll back to a release that is no longer in a pool, and then to the previous one."""
+        self.rollback(next(release for release, inputs in self.inputs.items() if inputs.mark == "m07"))
         self.rollback()
 
     def look_at_apache(self) -> None:
-        """Note which process Apache is, and how often it has reloaded."""
+        """Record Apache's process and its number of reloads."""
         self.apache.append((apache_process(self.app.host), reloads(self.app.host)))
 
     def deploy(self, mark: str, dependency: str = "") -> None:
@@ -104,18 +104,18 @@ class Campaign:
         with self.step(f"deploy {mark}"):
             with self.working():
                 release = self.app.prepare(mark, dependency=dependency)
-            self.makings[release] = Makings(mark, "", dependency or DEFAULT_DEPENDENCY)
+            self.inputs[release] = Inputs(mark, "", dependency or DEFAULT_DEPENDENCY)
             with ONE_HOST_AT_A_TIME, self.working():
                 self.app.ctl("activate", release)
 
     def rollback(self, *release: str) -> None:
-        """Go back."""
+        """Roll back."""
         with self.step("rollback"), ONE_HOST_AT_A_TIME, self.working():
             self.app.ctl("rollback", *release)
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Note what is done, and let visitors ask for a while after it."""
+        """Record a step, and wait for a while after it."""
         began = time.monotonic()
         yield
         self.steps.append(Step(what, began, time.monotonic(), self.app.live()))
@@ -123,13 +123,13 @@ class Campaign:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Note when the engine works."""
+        """Record when the engine runs."""
         began = time.monotonic()
         yield
         self.work.append((began, time.monotonic()))
 
     def live_between(self, began: float, ended: float) -> set[str]:
-        """Return the releases that may have served a request that was asked and answered at these times."""
+        """Return the releases that may have served a request that began and ended at these times."""
         found = set()
         for before, after in zip(self.steps, [*self.steps[1:], None], strict=True):
             if before.began <= ended and (after is None or began <= after.ended):
@@ -137,7 +137,7 @@ class Campaign:
         return found
 
     def short(self, *, steady: bool) -> list[Answer]:
-        """Return the answers of short requests that were asked while the engine did not work, or while it did."""
+        """Return the answers to short requests that ran while the engine did not run, or while it did."""
 
         def is_steady(answer: Answer) -> bool:
             return not any(began <= answer.ended and answer.began <= ended for began, ended in self.work)
@@ -149,7 +149,7 @@ class Campaign:
 
 @pytest.fixture(scope="module")
 def campaigns(apps: dict[str, Deployed], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Campaign]:
-    """Deploy on all hosts at once while visitors ask: with the engine, and once with the role, another variable too."""
+    """Deploy to all hosts at once under load: with the engine, and once with the role and another variable."""
     planned = [Campaign(app) for app in apps.values()]
     each(planned, Campaign.begin)
     with ExitStack() as stack:
@@ -163,7 +163,7 @@ def campaigns(apps: dict[str, Deployed], tmp_path_factory: pytest.TempPathFactor
         for campaign in planned:
             release = campaign.app.live()
             campaign.steps.append(Step("role", began, time.monotonic(), release))
-            campaign.makings[release] = Makings("m10", "dusk", DEFAULT_DEPENDENCY)
+            campaign.inputs[release] = Inputs("m10", "dusk", DEFAULT_DEPENDENCY)
         each(planned, Campaign.go_far_back)
     for campaign, crowd in zip(planned, crowds, strict=True):
         campaign.answers = crowd.answers
@@ -201,14 +201,14 @@ def test_long_requests_end_in_their_release(campaign: Campaign) -> None:
 
 
 def test_every_answer_is_of_one_release(campaign: Campaign) -> None:
-    """Modules, environment and dependency of an answer are of one release, which was live then."""
+    """The modules, environment and dependency in an answer belong to one release, which was live at that time."""
     for answer in campaign.answers:
         body = answer.body
-        makings = campaign.makings[body["release"]]
-        assert set(body["marks"]) == {makings.mark}, answer
-        assert (body["setting"], body["dependency"]) == (makings.setting, makings.dependency), answer
+        inputs = campaign.inputs[body["release"]]
+        assert set(body["marks"]) == {inputs.mark}, answer
+        assert (body["setting"], body["dependency"]) == (inputs.setting, inputs.dependency), answer
         assert body["release"] in campaign.live_between(answer.began, answer.ended), answer
-    assert {answer.body["release"] for answer in campaign.answers} == set(campaign.makings)
+    assert {answer.body["release"] for answer in campaign.answers} == set(campaign.inputs)
 
 
 def test_apache_is_left_alone(campaign: Campaign) -> None:
@@ -218,9 +218,9 @@ def test_apache_is_left_alone(campaign: Campaign) -> None:
 
 
 def test_deploys_slow_nobody_down(campaign: Campaign, record_property: Callable[[str, object], None]) -> None:
-    """The slowest hundredth of the answers is about as fast during deploys as between them.
+    """The 99th percentile and the median are at most twice as long during deploys as between them.
 
-    The deploy with the role is left out, for here Ansible's controller takes the hosts' own processors.
+    The deploy with the role is left out, for here Ansible runs on the hosts' own processors.
     """
     steady, busy = (percentile(campaign.short(steady=steady), 0.99) for steady in (True, False))
     figures = {

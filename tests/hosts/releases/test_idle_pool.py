@@ -22,7 +22,7 @@ pytestmark = pytest.mark.alone
 
 @everywhere
 def test_visitors_cannot_reach_the_idle_pool(app: Deployed) -> None:
-    """No header, cookie or address of a visitor leads to another release than the live one."""
+    """No header, cookie or URL leads a visitor to a release that is not live."""
     idle = app.deploy("idle", import_seconds=0.2)
     live = app.deploy("live", import_seconds=0.2)
     slot = "green" if app.ctl("status")["live"] == "blue" else "blue"

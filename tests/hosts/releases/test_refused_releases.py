@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.hosts.releases.shared import DISTRIBUTIONS, NAME, makings
+from tests.hosts.releases.shared import DISTRIBUTIONS, NAME, inputs
 from tests.support.load import Answer, Client, visitors
 from tests.support.parallel import each, everywhere
 from tests.support.releases import Deployed, EngineError, wait_until
@@ -39,7 +39,7 @@ for directory in glob.glob("/proc/[0-9]*"):
 
 
 class Attempt(NamedTuple):
-    """What came of deploying a broken release."""
+    """The result of deploying a broken release."""
 
     said: str
     live: tuple[str, str]
@@ -49,14 +49,14 @@ class Attempt(NamedTuple):
 
 
 def remains(app: Deployed, live: str) -> list[str]:
-    """Return the processes that run in another release than the live one, and half-made releases."""
+    """Return processes that run in a release that is not live, and incomplete releases."""
     processes = app.host.run(["python3", "-"], stdin=LIST_PROCESSES).stdout.splitlines()
     running = [line for line in processes if "/releases/" in line and f"/releases/{live}/" not in line]
     return running + app.host.run("ls -A /srv/flask-apache/marked/releases | grep '^[.]'", check=False).stdout.split()
 
 
 def attempt(app: Deployed, fault: str) -> Attempt:
-    """Deploy a broken release while visitors ask."""
+    """Deploy a broken release while visitors send requests."""
     live, routes = app.live(), app.host.read("/etc/flask-apache/marked/live.map")
     said = "nothing: it went live"
     with visitors(app.host.ip, NAME, [Client("kept", 3, 0.05, keep_alive=True), Client("single", 2, 0.1)]) as crowd:
@@ -64,7 +64,7 @@ def attempt(app: Deployed, fault: str) -> Attempt:
             app.deploy(f"bad {fault}", fault=fault, import_seconds=0.2)
         except EngineError as error:
             said = str(error)
-        time.sleep(1.5)  # longer than the one that dies lives
+        time.sleep(1.5)  # longer than the release that dies runs
     wait_until(lambda: not remains(app, live), 3)
     routes_after = app.host.read("/etc/flask-apache/marked/live.map")
     return Attempt(said, (live, app.live()), (routes, routes_after), remains(app, live), crowd.answers)
@@ -88,7 +88,7 @@ def attempts(apps: dict[str, Deployed]) -> dict[str, dict[str, Attempt]]:
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_release_is_refused(attempts: dict[str, dict[str, Attempt]], distribution: str, fault: str) -> None:
-    """The message says what is wrong with it and what serves; visitors only ever get the old release."""
+    """The message says what is wrong and which release serves; visitors only get the old release."""
     found = attempts[distribution][fault]
     for text in (*FAULTS[fault], f"Still serving {found.live[0]}."):
         assert text in found.said
@@ -101,7 +101,7 @@ def test_a_broken_release_is_refused(attempts: dict[str, dict[str, Attempt]], di
 
 
 def test_the_next_good_release_goes_live(attempts: dict[str, dict[str, Attempt]], apps: dict[str, Deployed]) -> None:
-    """A refused release leaves nothing behind that a good one stumbles over."""
+    """A refused release leaves nothing behind that prevents a good one."""
     assert len(attempts) == len(DISTRIBUTIONS)
     releases = each(list(apps.values()), functools.partial(Deployed.deploy, mark="good again", import_seconds=0.2))
     assert [app.host.http("/", NAME).json()["release"] for app in apps.values()] == releases
@@ -109,7 +109,7 @@ def test_the_next_good_release_goes_live(attempts: dict[str, dict[str, Attempt]]
 
 @everywhere
 def test_soak_goes_back_by_itself(app: Deployed) -> None:
-    """A release that is well for the health check and fails visitors is switched back after a few of them."""
+    """A release that passes the health check but fails visitors is switched back after a few of their requests."""
     before = app.deploy("sound", import_seconds=0.2)
     declared = app.declare(soak=15, soak_errors=10)
     with visitors(app.host.ip, NAME, [Client("single", 4, 0.1)]) as crowd:
@@ -126,13 +126,13 @@ def test_soak_goes_back_by_itself(app: Deployed) -> None:
     assert {answer.status for answer in wrong} == {500}
     assert max(answer.began for answer in wrong) < ended
     assert ended - began < 15
-    assert makings(app)[0] == before
+    assert inputs(app)[0] == before
     assert app.ctl("history")["history"][-1]["action"] == "refused"
 
 
 @everywhere
 def test_verification_by_the_public_address(app: Deployed) -> None:
-    """A release that does not answer visitors as it answered the engine's probes is switched back."""
+    """A release that answers the engine's probes but fails at the public URL is switched back."""
     before = app.deploy("honest", import_seconds=0.2)
     sign = f"/var/lib/flask-apache/{app.app}/switched"
     declared = app.declare(hooks=[{"at": "before_switch", "run": ["touch", sign]}])
@@ -141,5 +141,5 @@ def test_verification_by_the_public_address(app: Deployed) -> None:
     app.declare(**declared)
     app.host.run(["rm", sign])
     assert f"Still serving {before}." in str(failure.value)
-    assert makings(app)[0] == before
+    assert inputs(app)[0] == before
     assert app.host.http("/healthz", NAME).status == 200

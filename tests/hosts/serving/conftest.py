@@ -42,7 +42,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def variables(source: Path) -> dict[str, Any]:
-    """Return the role's variables for the app, which is small enough to be kept busy."""
+    """Return the role's variables for the app, whose one small pool is easy to keep busy."""
     return {
         "flask_apache_app": "web",
         "flask_apache_source": str(source),

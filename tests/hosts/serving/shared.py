@@ -131,12 +131,12 @@ BOTH = {"Accept-Encoding": "gzip, br"}
 
 
 def ask(host: Host, path: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:  # noqa: ANN401
-    """Ask for a path below the mount."""
+    """Request a path below the mount."""
     return host.http(f"/shop{path}", NAME, headers=headers, **more)
 
 
 def is_apaches(answer: Response) -> bool:
-    """Say whether the app had nothing to do with an answer."""
+    """Return whether Apache answered without the app."""
     return "X-From" not in answer.headers
 
 

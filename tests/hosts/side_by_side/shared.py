@@ -1,4 +1,4 @@
-"""An app in a single file, and ways to deploy and ask several apps of a host."""
+"""A single-file app, and functions to deploy and request several apps of a host."""
 
 from __future__ import annotations
 
@@ -79,26 +79,26 @@ SHARED = "one.example.com"
 
 
 def write_app(directory: Path, version: str) -> None:
-    """Write the single-file app of somebody."""
+    """Write the source of the single-file app."""
     (directory / "app.py").write_text(APP.replace("{version}", version))
     (directory / "requirements.txt").write_text("flask==3.1.3\n")
 
 
 def roles(hosts: list[Host], *apps: Mapping[str, Any]) -> Play:
-    """Deploy apps, one call of the role after the other in one play."""
+    """Deploy apps in one play, each with its own call of the role."""
     calls = [{"role": "flask_apache", "vars": dict(app)} for app in apps]
     return play(hosts, [{"hosts": GROUP, "become": True, "gather_facts": False, "roles": calls}])
 
 
 def ask(host: Host, path: str, name: str = NAME, port: int = PORT, **more: Any) -> Any:  # noqa: ANN401
-    """Return the JSON that an app answers with."""
+    """Return the JSON of an app's answer."""
     answer = host.http(path, name, port=port, **more)
     assert answer.status == 200, f"{host.name} {path}: {answer.status} {answer.text[:500]}"
     return answer.json()
 
 
 def status(host: Host, app: str) -> dict[str, Any]:
-    """Return what the engine says of an app."""
+    """Return the engine's status of an app."""
     found: dict[str, Any] = json.loads(host.run(["flask-apachectl", "--app", app, "--json", "status"]).stdout)
     return found
 
@@ -109,7 +109,7 @@ def pids(host: Host, app: str) -> dict[str, list[int]]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition. Raises AssertionError when it does not come."""
+    """Wait for a condition. Raises AssertionError when it does not come true."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
@@ -120,6 +120,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def own_answers(host: Host, path: str, name: str, port: int) -> bool:
-    """Say whether the single-file app at / answers, be it with its own 404."""
+    """Return whether the single-file app at / answers, also with its own 404 page."""
     body = host.http(path, name, port=port).body
     return b"own page not found" in body or b"script_name" in body

@@ -194,12 +194,12 @@ def test_mod_wsgi_may_be_switched_and_takes_every_option(start_host: Callable[..
 
 
 def answers(host: Host, path: str) -> bool:
-    """Say whether the app answers."""
+    """Return whether the app answers."""
     return host.http(path, NAME, port=PORT).status == 200
 
 
 def assert_serves(host: Host, path: str, version: str, *, newer: bool) -> None:
-    """Expect the app to be served by a version of mod_wsgi, which got the options that it knows."""
+    """Check that a version of mod_wsgi serves the app, with the options that this version has."""
     assert ask(host, path)["mod_wsgi"] == version
     configuration = host.run(
         "cat /etc/flask-apache/vhosts/*/*.conf /etc/apache2/conf-enabled/flask-apache*.conf"

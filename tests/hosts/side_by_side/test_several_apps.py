@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def no_connection(host: Host, port: int) -> bool:
-    """Say whether nothing listens on a port."""
+    """Return whether a port is closed."""
     try:
         socket.create_connection((host.ip, port), timeout=SECONDS).close()
     except ConnectionRefusedError:
@@ -39,7 +39,7 @@ def no_connection(host: Host, port: int) -> bool:
 
 
 def accesses(host: Host, app: str) -> list[str]:
-    """List the paths that visitors from outside asked for, as an app's access log has them."""
+    """Return the paths that visitors requested, from an app's access log."""
     log = host.run(["cat", f"/var/log/flask-apache/{app}/access.log"]).stdout
     return re.findall(r'"(?:GET|POST) (\S+) HTTP/1\.1" .* "-"$', log, re.MULTILINE)
 
@@ -79,7 +79,7 @@ def test_a_new_release_of_one_app_changes_nothing_else(
     older = source.with_name("older")
     shutil.copytree(source, older)
     before = [{app: pids(host, app) for app in ("flask-apache", "shop")} for host in pair]
-    for host in pair:  # what the idle pool needs is gone, and half of the virtual environment
+    for host in pair:  # damage the idle pool and the virtual environment
         host.run("rm -r /srv/flask-apache/own/empty /srv/flask-apache/own/venvs/*/bin")
     write_app(source, "2")
     play = roles(pair, sample, {**shop, "flask_apache_source": str(older)}, own)
@@ -122,5 +122,5 @@ def test_what_an_app_logs_is_in_the_log_that_was_declared(pair: list[Host]) -> N
 
 
 def holds(host: Host, logs: str, text: str) -> bool:
-    """Say whether one of some logs holds a text."""
+    """Return whether one of several logs contains a text."""
     return text in host.run(f"cat {logs}", check=False).stdout
