@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.hosts.background.shared import APP, NAME
 from tests.support.playbooks import play
 
 if TYPE_CHECKING:
     from tests.support.releases import Deployed
+
+pytestmark = pytest.mark.last
 
 
 def test_the_operators_playbooks(apps: list[Deployed]) -> None:

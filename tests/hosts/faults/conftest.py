@@ -1,4 +1,8 @@
-"""Two hosts with an app that is disturbed while visitors check every answer."""
+"""Two hosts with an app that is disturbed while visitors check every answer.
+
+The files run in alphabetical order: `test_deploys_at_once.py` leaves an archive that `test_crashes.py` must not find,
+and `test_interrupted_removal.py` removes the other app.
+"""
 
 from __future__ import annotations
 

@@ -157,3 +157,11 @@ def engine(
     """Run the engine, and kill it at the n-th of its steps unless n is 0."""
     command = ["python3", "-", str(kill_at), ",".join(steps), "--app", app, *arguments]
     return host.run(command, check=False, stdin=KILL_AT)
+
+
+def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:
+    """Print how many kills were survived, given the steps at which each host was killed; return all those steps."""
+    steps = [step for each_ in killed for step in each_]
+    count = len(steps)
+    print(f"{what}: {count} of {count} kills survived, in turn on {' and '.join(host.distribution for host in hosts)}")
+    return steps

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 from tests.hosts.faults.shared import (
     APP,
     AS_OFTEN_AS_NEEDED,
-    ENDING,
     NAME,
     STEPS,
     assert_no_debris,
     change,
     ctl,
     engine,
+    report,
     ship,
     variables,
 )
 from tests.support.parallel import each
-from tests.support.playbooks import GROUP, apply_role, play, play_until
+from tests.support.playbooks import GROUP, apply_role, play_until
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 def shares(hosts: list[Host]) -> list[tuple[Host, int]]:
     """Return each host with the first step at which it is killed; the hosts take turns and together cover all."""
     return [(host, 1 + number) for number, host in enumerate(hosts)]
-
-
-def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:
-    """Print how many kills were survived, given the steps at which each host was killed; return all those steps."""
-    steps = [step for each_ in killed for step in each_]
-    count = len(steps)
-    print(f"{what}: {count} of {count} kills survived, in turn on {' and '.join(host.distribution for host in hosts)}")
-    return steps
 
 
 def test_the_engine_killed_at_each_step_of_a_deploy(hosts: list[Host], source: Path) -> None:
@@ -149,30 +141,3 @@ def test_ansible_killed_at_each_task(hosts: list[Host], source: Path) -> None:
     assert again.changed == 0, again.changed_tasks
     for host in hosts:
         assert_no_debris(host)
-
-
-def test_the_engine_killed_at_each_step_of_a_removal(hosts: list[Host]) -> None:
-    """The next run ends the remaining processes and completes the removal; the other app keeps serving."""
-
-    def matrix(host: Host) -> list[str]:
-        host.run(
-            "rm /etc/flask-apache/vhosts/*/*-neighbour.conf /etc/apache2/conf-enabled/flask-apache-neighbour.conf "
-            "&& apache2ctl graceful"
-        )
-        steps: list[str] = []
-        while True:
-            host.run("runuser -u neighbour -- sleep 600 >/dev/null 2>&1 &")
-            killed = engine(host, "remove", kill_at=len(steps) + 1, steps=ENDING, app="neighbour")
-            if killed.returncode == 0:
-                return steps
-            assert killed.returncode in {137, -signal.SIGKILL}, killed.stderr
-            steps += killed.stdout.split()
-
-    steps = report(hosts, "removal", each(hosts, matrix))
-    assert set(steps) == set(ENDING)
-    for host in hosts:
-        assert host.run(["pgrep", "-u", "neighbour"], check=False).stdout == ""
-    play(hosts, "playbooks/remove.yml", {"flask_apache_app": "neighbour", "flask_apache_remove_data": True})
-    assert play(hosts, "playbooks/remove.yml", {"flask_apache_app": "neighbour"}).changed == 0
-    for host in hosts:
-        assert host.run("ls -d /etc/flask-apache/neighbour /srv/flask-apache/neighbour", check=False).stdout == ""

@@ -1,4 +1,7 @@
-"""Two hosts that serve an app with static files below a mount."""
+"""Two hosts that serve an app with static files below a mount.
+
+The files run in alphabetical order: the WSGI callables replace the app that the other files expect.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hosts.serving.shared import FOR_EVER, STYLE, THREADS, ask, connected, is_apaches
 from tests.support.parallel import each
-from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed
 
 if TYPE_CHECKING:
@@ -156,12 +155,3 @@ def test_a_page_of_the_old_release_finds_its_files(pair: list[Host], source: Pat
         assert ask(host, "/static/one.0a0a0a0a.js").text == "one", "its pool runs nothing now"
 
     each(pair, canary)
-
-
-def test_missing_static_files_stop_a_release(pair: list[Host], variables: dict[str, Any]) -> None:
-    before = [Deployed(host, "web").live() for host in pair]
-    missing = {**variables, "flask_apache_static": [{"url": "/static", "path": "dist"}]}
-    refused = apply_role(pair, missing, check=False)
-    assert "flask_apache_static: dist is not in release" in " ".join(refused.stdout.split())
-    assert [Deployed(host, "web").live() for host in pair] == before
-    assert [ask(host, "/static/style.css").status for host in pair] == [200, 200]

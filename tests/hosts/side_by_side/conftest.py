@@ -1,4 +1,7 @@
-"""Two hosts with three apps: two share a server name, one has its own name and port."""
+"""Two hosts with three apps: two share a server name, one has its own name and port.
+
+The files run in alphabetical order: at the end of `test_several_apps.py` one of the apps has moved.
+"""
 
 from __future__ import annotations
 
