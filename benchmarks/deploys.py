@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support import engine, hosts
+from tests.support import docker, hosts
 from tests.support.commands import ROOT
 from tests.support.playbooks import play
 
@@ -85,7 +85,7 @@ def measure() -> dict[str, tuple[float, float]]:
 def main() -> None:
     """Measure and print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    with engine.running():
+    with docker.running():
         results = [measure() for _ in range(runs)]
     print(f"| {DISTRIBUTION}, median of {runs} | role | bare script | ratio |")
     print("|---|---|---|---|")

@@ -1,6 +1,6 @@
-"""Docker's engine: use the one that runs, else install and start one.
+"""Docker: use the daemon that runs, else install and start one.
 
-``python3 -m tests.support.engine start|stop|status`` does the same by hand.
+``python3 -m tests.support.docker start|stop|status`` does the same by hand.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec dockerd
 
 
 def answers() -> bool:
-    """Say whether an engine answers this user."""
+    """Say whether Docker answers this user."""
     if shutil.which("docker") is None:
         return False
     return run(["docker", "info"], check=False, timeout=30).returncode == 0
 
 
 def ensure() -> int | None:
-    """Make sure that an engine answers.
+    """Make sure that Docker answers.
 
-    Returns the pid of the dockerd that was started for it, None when one answered already or systemd has it.
-    Raises SetupError when there is no way to an engine.
+    Returns the pid of the dockerd that was started for it, None when one answered already or systemd started it.
+    Raises SetupError when Docker cannot be reached or started.
     """
-    with (cache_directory() / "engine.lock").open("w") as lock:
+    with (cache_directory() / "docker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return None if answers() else _start()
 
 
 def _start() -> int | None:
     if os.environ.get("DOCKER_HOST"):
-        raise SetupError("no engine answers at the address in DOCKER_HOST: start it, or unset the variable")
+        raise SetupError("Docker does not answer at the address in DOCKER_HOST: start it, or unset the variable")
     if not is_root():
         message = (
-            "Docker's engine does not answer, and only root can start one: "
+            "Docker does not answer, and only root can start it: "
             "start it, and let this user talk to it (`docker info` must work)"
         )
         raise SetupError(message)
@@ -73,7 +73,7 @@ def _start() -> int | None:
 
 
 def stop(pid: int) -> None:
-    """End the dockerd that `ensure` started, and with it all its containers."""
+    """Stop the dockerd that `ensure` started, and with it all its containers."""
     if _command(pid) != "dockerd":
         return
     say(f"stopping the dockerd that was started for the tests (pid {pid})")
@@ -86,7 +86,7 @@ def stop(pid: int) -> None:
 
 @contextlib.contextmanager
 def running() -> Iterator[None]:
-    """Have an engine for a while; one that was started for it ends with it."""
+    """Have Docker for a while; a dockerd that was started for it is stopped afterwards."""
     started = ensure()
     try:
         yield
@@ -123,7 +123,7 @@ def _wait_until_it_answers(daemon: subprocess.Popen[bytes] | None) -> None:
     end = time.monotonic() + START_SECONDS
     while not answers():
         if daemon is None and time.monotonic() > end:
-            raise SetupError("Docker's engine was started by systemd and does not answer: see `journalctl -u docker`")
+            raise SetupError("Docker was started by systemd and does not answer: see `journalctl -u docker`")
         if daemon is not None and (daemon.poll() is not None or time.monotonic() > end):
             last = " / ".join(_log_file().read_text(errors="replace").strip().splitlines()[-3:])
             raise SetupError(f"dockerd does not come up: {last} (log: {_log_file()})")
@@ -155,21 +155,21 @@ def _log_file() -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Start, stop or show the engine."""
+    """Start or stop Docker, or report whether it answers."""
     action = arguments[0] if arguments else "status"
     if action == "start":
         ensure()
     elif action == "stop":
         pid = started_pid()
         if pid is None:
-            say("no dockerd of ours runs")
+            say("no dockerd that was started for the tests runs")
         else:
             stop(pid)
     elif action != "status":
-        print("usage: python3 -m tests.support.engine start|stop|status", file=sys.stderr)
+        print("usage: python3 -m tests.support.docker start|stop|status", file=sys.stderr)
         return 2
     running = answers()
-    print("the engine answers" if running else "the engine does not answer")
+    print("Docker answers" if running else "Docker does not answer")
     return 0 if running or action == "stop" else 1
 
 

@@ -1,4 +1,4 @@
-"""What an app finds at run time on real hosts: its environment, its secrets, its hooks and its data."""
+"""An app's environment, secrets, hooks and data directories at run time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ DECLARED: dict[str, Any] = {
         {"at": "after_switch", "run": "python 'hook.py' after_switch", "timeout": 5},
     ],
 }
-# Reads a text, and watches the arguments of all processes for it until /tmp/watch is removed.
+# Reads a text, and looks for it in the arguments of all processes until /tmp/watch is removed.
 WATCH = """
 import os, pathlib, sys
 text, seen = sys.stdin.buffer.read(), set()
@@ -69,7 +69,7 @@ print(len(seen))
 """
 
 
-# Reads a text, and finds the files that hold it.
+# Reads a text, and finds the files that contain it.
 FIND = """
 import json, os, stat, sys
 text, found = sys.stdin.buffer.read(), {}
@@ -96,7 +96,7 @@ class Fleet(NamedTuple):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the app's source; it ships a directory where the app wants its data."""
+    """Return the app's source; it contains a directory where the app expects its data."""
     directory: Path = tmp_path_factory.mktemp("plain") / "source"
     shutil.copytree(APP, directory, ignore=shutil.ignore_patterns("__pycache__"))
     (directory / "instance").mkdir()
@@ -106,7 +106,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fleet(start_host: Callable[[str], Host], source: Path) -> Fleet:
-    """Deploy the app, showing all that Ansible shows."""
+    """Deploy the app with Ansible's most verbose output."""
     hosts = each(DISTRIBUTIONS, start_host)
     with ThreadPoolExecutor() as executor:
         watch = ["python3", "-c", WATCH]
@@ -140,7 +140,7 @@ def run_role(fleet: Fleet, source: Path, *arguments: str, check: bool = True, **
 
 
 def test_every_process_of_the_app_has_the_same_environment(fleet: Fleet) -> None:
-    """Byte for byte: in the pools, in hooks, and in commands."""
+    """Pools, hooks, commands and shells get the same environment, byte for byte."""
     dump = "import json, os; print(json.dumps(dict(os.environ)))"
     for app in fleet.apps:
         found = {
@@ -156,7 +156,7 @@ def test_every_process_of_the_app_has_the_same_environment(fleet: Fleet) -> None
 
 
 def test_no_secret_is_told_to_anybody(fleet: Fleet) -> None:
-    """Not by Ansible, in arguments, in the journal, by Apache's files, or in a file that all may read."""
+    """Secrets are not in Ansible's output, in arguments, in the journal, or in a file that everybody may read."""
     assert FIRST_SECRET not in fleet.play.output
     assert fleet.arguments_with_secrets == ["0\n", "0\n"]
     for app in fleet.apps:
@@ -171,7 +171,7 @@ def test_no_secret_is_told_to_anybody(fleet: Fleet) -> None:
 
 
 def holders(host: Host, text: str) -> dict[str, bool]:
-    """Return the files of a host that hold a text, and whether everybody may read them."""
+    """Return the files of a host that contain a text, and whether everybody may read them."""
     found: dict[str, bool] = json.loads(host.run(["python3", "-c", FIND], stdin=text).stdout)
     return found
 
@@ -180,7 +180,7 @@ def holders(host: Host, text: str) -> dict[str, bool]:
 
 
 def test_hooks_run_in_their_order_as_the_app_in_its_release(fleet: Fleet) -> None:
-    """The one for one host ran on the first of the play; before a visitor could ask."""
+    """A hook that runs once ran on the first host of the play only, before the release could serve."""
     for app, first in zip(fleet.apps, (True, False), strict=True):
         release, uid = app.live(), app.host.run("id -u plain").stdout.strip()
         place = f"as {uid} in /srv/flask-apache/plain/releases/{release}/app"
@@ -207,7 +207,7 @@ def test_the_app_gets_no_token_of_a_probe(fleet: Fleet) -> None:
 
 
 def test_a_second_run_changes_nothing_and_leaves_data_as_it_is(fleet: Fleet, source: Path) -> None:
-    """No hook runs again. Links that the app planted in its data lead root nowhere."""
+    """No hook runs again, and root does not follow links that the app created in its data."""
     before = []
     for app in fleet.apps:
         app.host.run(
@@ -231,7 +231,7 @@ def test_a_second_run_changes_nothing_and_leaves_data_as_it_is(fleet: Fleet, sou
 
 
 def test_a_failing_hook_of_the_first_host_stops_the_release_on_all(fleet: Fleet, source: Path) -> None:
-    """No host starts it, and the cause is said; the next run runs the hook again. Then the old secret is nowhere."""
+    """No host starts the release; the next run repeats the hook. Afterwards no file has the old secret."""
     first, second = fleet.apps
     before = [app.live() for app in fleet.apps]
     processes = [app.ctl("status")["pools"] for app in fleet.apps]
@@ -259,7 +259,7 @@ def test_a_failing_hook_of_the_first_host_stops_the_release_on_all(fleet: Fleet,
         app.ctl("rollback")
         environment = page(app)["environment"]
         found = (app.live(), environment["API_TOKEN"], environment["COLOUR"])
-        assert found == (old, SECOND_SECRET, "red")  # its own colour, the app's secret
+        assert found == (old, SECOND_SECRET, "red")  # the release's own colour, the app's current secret
     ran = [len(hooks_of(app)) for app in fleet.apps]
     assert run_role(fleet, source, environment=new).rc == 0
     assert run_role(fleet, source, environment=new).changed == 0
@@ -270,7 +270,7 @@ def test_a_failing_hook_of_the_first_host_stops_the_release_on_all(fleet: Fleet,
 
 
 def declare_colour(app: Deployed, colour: str) -> None:
-    """Declare what makes another release."""
+    """Change the declared environment, which makes another release."""
     app.environment({**EXPECTED, "API_TOKEN": SECOND_SECRET, "COLOUR": colour})
 
 
