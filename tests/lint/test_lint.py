@@ -70,6 +70,10 @@ def test_mypy_tests() -> None:
     assert_is_content("mypy", "tests")
 
 
+def test_mypy_benchmarks() -> None:
+    assert_is_content("mypy", "benchmarks")
+
+
 @pytest.mark.parametrize("program", python_of_the_role())
 def test_mypy_role(program: str) -> None:
     assert_is_content("mypy", program)

@@ -66,7 +66,10 @@ def test_a_configuration_that_would_end_apache_is_refused(hosts: list[Host], ref
             assert why in said
             assert "Nothing of it is installed. Still serving" in said
             assert lines[-1] not in host.run("cat /etc/flask-apache/vhosts/*/*").stdout
-        assert f"flask_apache_port: {BUSY} is held by python3" in refusals[f"a busy port {host.name}"]
+        assert (
+            f"flask_apache_port must be a port that no other program uses, got {BUSY}; python3"
+            in refusals[f"a busy port {host.name}"]
+        )
         host.run("apache2ctl configtest")
 
 
