@@ -1,4 +1,4 @@
-"""Which workers and timers flask-apachectl restarts, and which it stops."""
+"""Which workers and timers are restarted, and which are stopped."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.unit.programs import load
-
-engine = load("flask-apachectl")
+from flask_apachectl import paths, routing
+from flask_apachectl.app import App
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.serve import units
 
 QUEUE, CLOCK = "flask-apache-shop-queue@1.service", "flask-apache-shop-clock@1.service"
 TIMER, TARGET = "flask-apache-shop-nightly.timer", "flask-apache-shop.target"
@@ -49,25 +49,25 @@ class Shop:
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.systemd, self.live = Systemd(), "one"
         for name in ("ETC", "SRV", "UNITS", "SYSTEMD"):
-            patch.setattr(engine, name, root / name)
+            patch.setattr(paths, name, root / name)
             (root / name / "shop/releases").mkdir(parents=True)
         for name in ("queue@.service", "clock@.service", "nightly.service", "nightly.timer"):
             (root / "UNITS" / f"flask-apache-shop-{name}").write_text(name)
-        patch.setattr(engine, "systemctl", self.systemd.systemctl)
-        patch.setattr(engine, "live_slot", lambda _app: "blue")
-        patch.setattr(engine, "slot_release", lambda _app, _slot: self.live)
-        patch.setattr(engine, "journal", lambda unit: f"the end of {unit}")
-        patch.setattr(engine, "WORKERS_STAY_FOR", 0)
+        patch.setattr(units, "systemctl", self.systemd.systemctl)
+        patch.setattr(routing, "live_slot", lambda _app: "blue")
+        patch.setattr(routing, "slot_release", lambda _app, _slot: self.live)
+        patch.setattr(units, "journal", lambda unit: f"the end of {unit}")
+        patch.setattr(units, "WORKERS_STAY_FOR", 0)
         patch.setattr(os, "fchown", lambda *_: None)
         self.units = root / "UNITS"
         workers = [{"name": name, "instances": 1, "stop_timeout": 30} for name in ("queue", "clock")]
         config: dict[str, Any] = {"workers": workers, "timers": ["nightly"], "manage_service": True}
-        self.app = engine.App("shop", config)
+        self.app = App("shop", config)
 
     def follow(self) -> list[str]:
         """Let the units follow the live release, and return what systemd was told."""
         self.systemd.told.clear()
-        changed = engine.follow(self.app)
+        changed = units.follow(self.app)
         assert changed == bool(self.systemd.told)
         return self.systemd.told
 
@@ -111,7 +111,7 @@ def test_what_is_not_declared_any_more_is_stopped_and_nothing_of_others(shop: Sh
 
 def test_a_worker_that_dies_is_restarted_again_by_the_next_run(shop: Shop) -> None:
     shop.live, shop.systemd.dies = "two", CLOCK
-    with pytest.raises(engine.RefusedError, match=f"release two: {CLOCK} does not stay up .exit-code.:\nthe end of"):
+    with pytest.raises(RefusedError, match=f"release two: {CLOCK} does not stay up .exit-code.:\nthe end of"):
         shop.follow()
     shop.live, shop.systemd.dies = "one", ""
     assert f"restart {QUEUE}" in shop.follow()
@@ -121,7 +121,7 @@ def test_a_worker_that_dies_is_restarted_again_by_the_next_run(shop: Shop) -> No
 def test_a_kill_before_the_end_restarts_them_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.live = "two"
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "stays_up", lambda *_: 1 / 0)
+        patch.setattr(units, "stays_up", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             shop.follow()
     assert f"restart {CLOCK}" in shop.follow()
@@ -139,5 +139,5 @@ def test_nothing_is_started_where_services_are_not_managed(shop: Shop) -> None:
 def test_all_of_them_end_with_the_app(shop: Shop) -> None:
     job = "flask-apache-shop-nightly.service"
     shop.systemd.active |= {job: "activating", CLOCK: "failed"}
-    assert set(engine.running_units(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
-    assert set(engine.running_units(shop.app)) == {QUEUE, TIMER, TARGET}
+    assert set(units.running(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
+    assert set(units.running(shop.app)) == {QUEUE, TIMER, TARGET}

@@ -1,0 +1,1 @@
+"""Tests of the engine: they mirror its package."""
