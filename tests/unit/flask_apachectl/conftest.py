@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from flask_apachectl import paths
-from flask_apachectl.app import App
 from flask_apachectl.build import preparation
 
 from tests.unit.flask_apachectl.model import Host
-from tests.unit.flask_apachectl.samples import DECLARED
+from tests.unit.flask_apachectl.samples import shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from flask_apachectl.app import App
 
 
 @pytest.fixture
@@ -24,7 +25,15 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)
-    return App("shop", DECLARED)
+    return shop()
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return a list that gets the owner and group of each written file, instead of the file."""
+    given_to: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _file, owner, group: given_to.append((owner, group)))
+    return given_to
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from flask_apachectl.commands import canary, cleanup, deploy, rollback, show, tr
 from flask_apachectl.host import files, programs, report
 from flask_apachectl.serve import health, hooks, pools, start
 
+from tests.unit.flask_apachectl.kills import Killer
 from tests.unit.flask_apachectl.samples import DECLARED
 
 if TYPE_CHECKING:
@@ -125,53 +126,6 @@ class Apache:
         release = self.processes[pid][2]
         status = 503 if release is None else 500 if release.startswith(BROKEN) else 200
         return health.Answer(status, release or "" if token else "", pid)
-
-
-class Killed(KeyboardInterrupt):
-    """The engine's process ended at this moment."""
-
-
-class Killer:
-    """Ends the engine at the n-th moment before or after a change of a file.
-
-    A hard kill is one by SIGKILL or a power cut: what would clean up afterwards does not happen either.
-    """
-
-    def __init__(self) -> None:
-        self.left = -1  # moments to go; negative: never
-        self.hard = False
-        self.dead = False
-
-    @contextlib.contextmanager
-    def armed(self, moments: int, *, hard: bool) -> Iterator[None]:
-        """Kill what runs inside, once so many moments have passed."""
-        self.left, self.hard, self.dead = moments, hard, False
-        try:
-            yield
-        finally:
-            self.left, self.dead = -1, False
-
-    def moment(self) -> None:
-        """Count, and kill."""
-        if self.dead and self.hard:
-            raise Killed
-        if self.left == 0 and not self.dead:
-            self.dead = True
-            raise Killed
-        self.left -= 1
-
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function with a moment before it, and one after it."""
-
-        def killable(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
-            if self.left < 0 and not self.dead:
-                return function(*arguments, **keywords)
-            self.moment()
-            result = function(*arguments, **keywords)
-            self.moment()
-            return result
-
-        return killable
 
 
 class Serial:
@@ -309,6 +263,10 @@ class Host:
         self.hooks.append((command[0], release))
         return ("ended with 1" if command[0] == self.failing else ""), "no such table"
 
+    def reconfigure(self, **changes: object) -> None:
+        """Declare something else for the app, as the role does."""
+        self.app.config.update(changes)
+
     def declare(self, **environment: str) -> None:
         """Declare another environment, as the role does."""
         (self.app.conf / "env").write_text(json.dumps(environment))
@@ -316,6 +274,11 @@ class Host:
     def rotate(self, secret: str) -> None:
         """Change a secret, and deploy."""
         self.declare(API_TOKEN=secret)
+        self.command("deploy")
+
+    def mark(self, *, irreversible: bool) -> None:
+        """Declare whether there is a way back behind the next release, and deploy."""
+        self.reconfigure(irreversible=irreversible)
         self.command("deploy")
 
     def secrets(self) -> set[str | None]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from flask_apachectl.app import App
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from flask_apachectl.app import App
 
 # Of an app.json: what makes a release, and where the app is.
 DECLARED: dict[str, Any] = {
@@ -31,6 +32,16 @@ DECLARED: dict[str, Any] = {
     "static": [],
     "lock_wait": 0,
 }
+
+
+def shop(**changes: object) -> App:
+    """Return an app as it is declared, but for some changes."""
+    return App("shop", DECLARED | changes)
+
+
+def changed(app: App, **changes: object) -> App:
+    """Return an app with another declaration."""
+    return replace(app, config=app.config | changes)
 
 
 def listed(directory: Path) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask_apachectl import app as apps
-from flask_apachectl.app import App
 from flask_apachectl.errors import RefusedError
 
-from tests.unit.flask_apachectl.samples import DECLARED, declare
+from tests.unit.flask_apachectl.samples import DECLARED, declare, shop
+
+if TYPE_CHECKING:
+    from flask_apachectl.app import App
 
 
 def test_the_only_app_needs_no_name(app: App) -> None:
@@ -40,5 +42,5 @@ def test_a_damaged_declaration_is_named(app: App) -> None:
     ],
 )
 def test_addresses(change: dict[str, Any], url: str, path: str) -> None:
-    app = App("shop", DECLARED | change)
+    app = shop(**change)
     assert (app.url, app.url_path) == (url, path)

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from flask_apachectl import lock
 from flask_apachectl.errors import RefusedError
 
-from tests.unit.flask_apachectl.samples import DECLARED, listed
+from tests.unit.flask_apachectl.samples import changed, listed
 from tests.unit.programs import FILES
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def test_the_lock_is_taken_again_after_a_failure(app: App) -> None:
 
 
 def waiting(app: App, seconds: float) -> App:
-    return replace(app, config={**DECLARED, "lock_wait": seconds})
+    return changed(app, lock_wait=seconds)
 
 
 @pytest.mark.parametrize("holder", [0.3], indirect=True)

@@ -17,7 +17,8 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.flask_apachectl.model import BROKEN, SOURCES, Host, Killed
+from tests.unit.flask_apachectl.kills import Killed
+from tests.unit.flask_apachectl.model import BROKEN, SOURCES, Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ class Machine(RuleBasedStateMachine):
             "broken": lambda: host.deploy(BROKEN),
             "again": lambda: host.command("deploy"),
             "rotate": lambda: host.rotate(f"secret {index % 3}"),
-            "mark": lambda: (host.app.config.update(irreversible=bool(index % 2)), host.command("deploy")),
+            "mark": lambda: host.mark(irreversible=bool(index % 2)),
             "prepare": lambda: host.prepare(SOURCES[index % len(SOURCES)]),
             "activate": lambda: host.command("activate", release=release),
             "rollback": lambda: host.command("rollback"),

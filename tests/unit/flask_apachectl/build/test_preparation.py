@@ -15,7 +15,8 @@ from flask_apachectl.build import environment, preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
-from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, Killed, serving
+from tests.unit.flask_apachectl.kills import Killed
+from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def test_the_strategy_becomes_rolling(host: Host, *, apache: bool) -> None:
     live = [host.deploy(source)["release"] for source in SOURCES[:2]][-1]
     assert routing.live_slot(host.app) == "green"
     host.apache.running = apache
-    host.app.config["strategy"] = "rolling"
+    host.reconfigure(strategy="rolling")
     host.prepare(SOURCES[1])
     assert (routing.live_slot(host.app), host.live()) == ("blue", live)
     host.apache.start()  # with its new configuration
@@ -107,10 +108,10 @@ def test_the_mark_follows_the_declaration(host: Host) -> None:
     """Without another release."""
     host.deploy(SOURCES[0])
     two = host.deploy(SOURCES[1])["release"]
-    host.app.config["irreversible"] = True
+    host.reconfigure(irreversible=True)
     assert host.command("prepare", source=SOURCES[1])["changed"]
     with pytest.raises(RefusedError, match="cannot be undone"):
         host.command("rollback")
-    host.app.config["irreversible"] = False
+    host.reconfigure(irreversible=False)
     assert host.command("prepare", source=SOURCES[1]) == {"changed": True, "release": two, "msg": f"built {two}"}
     host.command("rollback")

@@ -28,11 +28,11 @@ def test_the_first_release_has_none_to_go_back_to(host: Host) -> None:
 
 
 def test_a_rollback_behind_an_irreversible_release_is_refused_unless_forced(host: Host) -> None:
-    host.app.config["keep_releases"] = 9
+    host.reconfigure(keep_releases=9)
     one = host.deploy(SOURCES[0])["release"]
-    host.app.config["irreversible"] = True
+    host.reconfigure(irreversible=True)
     two = host.deploy(SOURCES[1])["release"]
-    host.app.config["irreversible"] = False
+    host.reconfigure(irreversible=False)
     three = host.deploy(SOURCES[2])["release"]
     assert host.command("rollback")["release"] == two  # not behind it
     for options in ({"release": one}, {"release": one, "plan": True}):

@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 as_root = pytest.mark.skipif(not is_root(), reason="only root may give files away")
 
 
-@pytest.fixture
-def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Return a list that gets the owner and group of each written file, instead of the file."""
-    given_to: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "fchown", lambda _file, owner, group: given_to.append((owner, group)))
-    return given_to
-
-
 def test_a_file_is_replaced_with_mode_and_group(tmp_path: Path, owners: list[tuple[int, int]]) -> None:
     path = tmp_path / "live.map"
     path.write_text("old")

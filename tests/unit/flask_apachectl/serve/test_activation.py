@@ -14,7 +14,8 @@ from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
 
-from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, Killed, serving
+from tests.unit.flask_apachectl.kills import Killed
+from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,9 @@ import http.server
 import threading
 
 import pytest
-from flask_apachectl.app import App
 from flask_apachectl.serve import health
 
-from tests.unit.flask_apachectl.samples import DECLARED
+from tests.unit.flask_apachectl.samples import shop
 
 
 @pytest.mark.parametrize(
@@ -29,7 +28,12 @@ def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> N
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request).start()
-        more = {"health_host": "", "health_request_timeout": 5, "health_body": "", "health_status": [200]}
-        app = App("shop", {**DECLARED, **more, "port": server.server_port})
+        more: dict[str, object] = {
+            "health_host": "",
+            "health_request_timeout": 5,
+            "health_body": "",
+            "health_status": [200],
+        }
+        app = shop(**more, port=server.server_port)
         answer = health.ask(app)
     assert health.explain(app, answer, "r") == f"/ answered 503{said}; expected is one of [200]"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
 
-from tests.unit.flask_apachectl.samples import DECLARED
+from tests.unit.flask_apachectl.samples import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +45,7 @@ def test_what_visitors_got_is_counted(
     line = f'192.0.2.1 - alice [23/Nov/2026:06:26:43 +0000] "{request_line}" {status} {rest}\n'
     path = tmp_path / "access.log"
     path.write_text(BEFORE)
-    log = logs.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
+    log = logs.AccessLog(changed(app, access_log=str(path)))
     assert log.errors() == 0  # what was before is no fault of the new release
     with path.open("a") as file:
         file.write(3 * line)
@@ -59,14 +58,14 @@ def test_what_visitors_got_is_counted(
 def test_a_visitor_without_a_name_is_counted(app: App, tmp_path: Path) -> None:
     """Apache writes an empty user name as two quotes."""
     path = tmp_path / "access.log"
-    log = logs.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
+    log = logs.AccessLog(changed(app, access_log=str(path)))
     path.write_text('192.0.2.1 - "" [23/Nov/2026:06:26:43 +0000] "GET / HTTP/1.1" 500 12 "-" "-"\n')
     assert log.errors() == 1
 
 
 def test_a_burst_of_errors_names_the_release(app: App, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    log = logs.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
+    log = logs.AccessLog(changed(app, access_log=str(path)))
     log.refuse_more_than(0, "r1")  # there may be no log yet
     path.write_bytes(b"\xff\n" + 5 * BEFORE.encode())
     log.refuse_more_than(5, "r1")
@@ -80,7 +79,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
     path, old, new = (tmp_path / name for name in ("access.log", "access.1", "access.2"))
     old.write_text(10 * BEFORE)
     path.hardlink_to(old)  # as rotatelogs -L does
-    log = logs.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
+    log = logs.AccessLog(changed(app, access_log=str(path)))
     with path.open("a") as file:
         file.write(2 * BEFORE)
         file.flush()
@@ -107,7 +106,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
 def test_only_what_is_new_is_read(app: App, tmp_path: Path) -> None:
     """A look costs what came since the last one, not the whole soak."""
     path = tmp_path / "access.log"
-    log = logs.AccessLog(replace(app, config={**DECLARED, "access_log": str(path)}))
+    log = logs.AccessLog(changed(app, access_log=str(path)))
     path.write_text(1000 * BEFORE)
     assert log.errors() == 1000
     assert list(log.log.lines()) == []
