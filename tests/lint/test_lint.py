@@ -75,6 +75,10 @@ def test_mypy_role(program: str) -> None:
     assert_is_content("mypy", program)
 
 
+def test_mypy_engine() -> None:
+    assert_is_content("mypy", "roles/flask_apache/files/flask_apachectl")
+
+
 def test_mypy_sample_app() -> None:
     assert_is_content("mypy", cwd=ROOT / "sample_app")
 

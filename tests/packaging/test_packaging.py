@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 DISTRIBUTIONS = ("debian-12-hot", "debian-13-hot")
-PROGRAMS = ("flask-apachectl", "fetch.py", "inspect_host.py", "pack.py", "preflight.py")
+PROGRAMS = ("fetch.py", "inspect_host.py", "pack.py", "preflight.py")
 APP = """
 from flask import Flask
 app = Flask(__name__)
@@ -131,10 +131,14 @@ def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
 
 
 def assert_programs_are_executable(role: Path) -> None:
-    """Expect the role's programs to be programs, and no link to leave the role."""
+    """Expect the role's programs to be programs, the engine to be whole, and no link to leave the role."""
     for name in PROGRAMS:
         assert (role / "files" / name).stat().st_mode & 0o111 == 0o111, name
         assert (role / "files" / name).read_bytes() == (ROOT / archives.ROLE / "files" / name).read_bytes()
+    engine, shipped = (top / "files/flask_apachectl" for top in (ROOT / archives.ROLE, role))
+    modules = sorted(path.relative_to(engine) for path in engine.rglob("*.py"))
+    assert sorted(path.relative_to(shipped) for path in shipped.rglob("*.py")) == modules
+    assert [path for path in modules if (engine / path).read_bytes() != (shipped / path).read_bytes()] == []
     assert not [path for path in role.rglob("*") if path.is_symlink()]
 
 

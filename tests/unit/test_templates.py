@@ -559,7 +559,7 @@ def test_the_declaration_is_the_same_from_strings(rendered: dict[str, dict[str, 
 
 def test_the_engine_finds_all_that_it_reads(rendered: dict[str, dict[str, str]]) -> None:
     """Whatever it reads of its configuration is declared, and nothing else is but what the role itself reads again."""
-    program = (ROLE / "files/flask-apachectl").read_text()
+    program = "".join(path.read_text() for path in (ROLE / "files/flask_apachectl").rglob("*.py"))
     read = set(re.findall(r"""config(?:\[|\.get\()"(\w+)\"""", program))
     again = {"app", "server_aliases", "default_server", "python_version"}  # inspect_host.py, for preflight.py
     assert set(json.loads(rendered["defaults"]["app.json.j2"])) == read | again

@@ -52,7 +52,7 @@ def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
         [],
         ["destroy"],
         ["status", "more"],
-        ["status", "--json"],  # it stands before the command
+        ["status", "--json"],  # it must come before the command
         ["canary"],
         ["canary", "0"],
         ["canary", "100"],
