@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support import engine, hosts
+from tests.support import docker, hosts
 from tests.support.commands import ROOT, run
 from tests.support.playbooks import apply_role
 
@@ -78,5 +78,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with engine.running():
+    with docker.running():
         main()

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support import engine, hosts
+from tests.support import docker, hosts
 from tests.support.commands import ROOT
 from tests.support.playbooks import play
 from tests.support.releases import wait_until
@@ -80,5 +80,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with engine.running():
+    with docker.running():
         main()

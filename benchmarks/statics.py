@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support import engine, hosts
+from tests.support import docker, hosts
 from tests.support.playbooks import apply_role
 
 DISTRIBUTION = "debian-13"
@@ -70,5 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with engine.running():
+    with docker.running():
         main()

@@ -1,21 +1,24 @@
-"""Fixtures for all tests: Docker's engine, images, hosts."""
+"""Fixtures for all tests: Docker, images, hosts."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
-from tests.support import engine as docker_engine
+from tests.support import docker as docker_daemon
 from tests.support import hosts, images
-from tests.support.commands import SetupError, cache_directory
+from tests.support.commands import SetupError
+from tests.support.parallel import reserved_processors, shared_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ENGINE_BEFORE = pytest.StashKey["int | None"]()
+    from xdist.remote import Producer
+
+DOCKER_BEFORE = pytest.StashKey["int | None"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,49 +27,62 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine() -> None:
-    """Docker's engine, which ends with the run if the run had to start it (not with KEEP_ENGINE=1)."""
+def docker() -> None:
+    """Docker, which ends with the run if the run had to start it (not with KEEP_DOCKER=1)."""
     try:
-        docker_engine.ensure()
+        docker_daemon.ensure()
         hosts.remove_leftovers()
     except SetupError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note which engine is not this run's to end."""
-    config.stash[ENGINE_BEFORE] = docker_engine.started_pid()
+    """Remember a dockerd that an earlier run started: this run must not stop it."""
+    config.stash[DOCKER_BEFORE] = docker_daemon.started_pid()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the engine after all workers have ended."""
-    pid = docker_engine.started_pid()
+    """Stop Docker after all workers have ended."""
+    pid = docker_daemon.started_pid()
     is_worker = hasattr(config, "workerinput")
-    if pid not in (None, config.stash[ENGINE_BEFORE]) and not is_worker and not os.environ.get("KEEP_ENGINE"):
-        docker_engine.stop(pid)
+    if pid not in (None, config.stash[DOCKER_BEFORE]) and not is_worker and not os.environ.get("KEEP_DOCKER"):
+        docker_daemon.stop(pid)
+
+
+class SharedHostsScheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+    """Give one worker all tests that share hosts: those of a file, or of a directory below tests/hosts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return shared_hosts(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Distribute the tests by the hosts that they need."""
+    return SharedHostsScheduling(config, log)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def processors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Two files are tested at a time, but one that is marked `alone` has the machine for itself.
-
-    It holds the gate while it waits, so that no other one passes it.
-    """
-    alone = request.node.get_closest_marker("alone") is not None
-    with (cache_directory() / "gate.lock").open("w") as gate, (cache_directory() / "processors.lock").open("w") as lock:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
+    """Test two files at a time, but run one that is marked `alone` without any other."""
+    with reserved_processors(alone=request.node.get_closest_marker("alone") is not None):
         yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what must be alone, while there is nothing to wait for."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    """Begin with what must be alone, while there is nothing to wait for; run what is marked `last` after its directory.
+
+    Tests that share hosts stay together.
+    """
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in sorted(items, key=lambda item: item.get_closest_marker("alone") is None):
+        groups.setdefault(shared_hosts(item.nodeid), []).append(item)
+    for group in groups.values():
+        group.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    items[:] = [item for group in groups.values() for item in group]
 
 
 @pytest.fixture(scope="session")
-def image(engine: None) -> Callable[[str], str]:  # noqa: ARG001 - needed first
+def image(docker: None) -> Callable[[str], str]:  # noqa: ARG001 - needed first
     """Return a function that builds an image, or skips the test where it cannot be had."""
 
     def ensure(name: str) -> str:
@@ -83,14 +99,5 @@ def image(engine: None) -> Callable[[str], str]:  # noqa: ARG001 - needed first
 @pytest.fixture(scope="module")
 def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., hosts.Host]]:
     """Return `hosts.start`; what it started is removed after the module's last test."""
-    started: list[hosts.Host] = []
-
-    def start(distribution: str, *, init: bool = True) -> hosts.Host:
-        image(distribution)
-        host = hosts.start(distribution, init=init)
-        started.append(host)
-        return host
-
-    yield start
-    for host in started:
-        host.remove()
+    with hosts.starting(image) as start:
+        yield start

@@ -1,1 +1,1 @@
-"""What the tests stand on: the virtual environment, Docker's engine, images, hosts, playbook runs."""
+"""What the tests stand on: the virtual environment, Docker, images, hosts, playbook runs."""

@@ -20,7 +20,7 @@ class SetupError(Exception):
 
 
 def cache_directory() -> Path:
-    """Return the directory that outlives a run: downloads, bootstrapped systems, the engine's log."""
+    """Return the directory that outlives a run: downloads, bootstrapped systems, dockerd's log."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(home) / "flask_apache-tests"
     path.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -21,7 +22,7 @@ from tests.support import images
 from tests.support.commands import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 OWNER_LABEL = "flask-apache-test.owner"
 BOOT_SECONDS = 60
@@ -263,6 +264,25 @@ def attach(name: str, distribution: str = "") -> Host:
     """Return the Host for a container that runs already."""
     template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     return Host(name, distribution, _docker("inspect", f"--format={template}", name).strip())
+
+
+@contextlib.contextmanager
+def starting(image: Callable[[str], object]) -> Iterator[Callable[..., Host]]:
+    """Yield a function that starts hosts as `start` does; remove them in the end.
+
+    ``image`` makes sure of an image, or skips the test.
+    """
+    started: list[Host] = []
+
+    def start_one(distribution: str, *, init: bool = True) -> Host:
+        image(distribution)
+        host = start(distribution, init=init)
+        started.append(host)
+        return host
+
+    yield start_one
+    for host in started:
+        host.remove()
 
 
 def remove_leftovers() -> None:

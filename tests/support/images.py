@@ -5,7 +5,7 @@ Every distribution has two: ``flask-apache-test:debian-12`` as bare as a host ca
 not about installing packages.
 
 ``python3 -m tests.support.images [debian-12 debian-13-hot …]`` builds them, by default all that can be had
-here, and starts the engine for it.
+here, and starts Docker for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tests.support import engine
+from tests.support import docker
 from tests.support.commands import SetupError, apt_install, cache_directory, errors, run, say
 
 REPOSITORY = "flask-apache-test"
@@ -246,7 +246,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"unknown: {' '.join(unknown)}; known: {' '.join(TAGS)}", file=sys.stderr)
         return 2
-    engine.ensure()
+    docker.ensure()
     for name in names or TAGS:
         try:
             print(ensure(name))

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from tests.support import engine, images, venv
+from tests.support import docker, images, venv
 from tests.support.commands import ROOT, SetupError, apt_install, say
 
 USAGE = """\
@@ -21,11 +21,11 @@ suites, in the order of a run without arguments:
   molecule    Molecule's scenarios; `molecule default` for one of them
   hosts       deploys to Docker containers, driven by pytest
 or
-  setup       prepare everything (.venv, Docker's engine, images) and leave the engine running
+  setup       prepare everything (.venv, Docker, images) and leave Docker running
 
 Two files are tested at a time; -n0 lets them follow each other, and pytest's -s and --pdb work.
 
-KEEP_ENGINE=1            leave Docker's engine running, if it had to be started
+KEEP_DOCKER=1            leave Docker running, if it had to be started
 FLASK_APACHE_TEST_CA=…   a directory of *.crt that the test hosts shall trust (default: this machine's own)
 """
 
@@ -69,11 +69,11 @@ def pytest_arguments(words: list[str]) -> list[str]:
 
 
 def setup() -> int:
-    """Prepare the engine and the images, and leave the engine running."""
-    pid = engine.ensure()
+    """Prepare Docker and the images, and leave Docker running."""
+    pid = docker.ensure()
     images.main([])
     if pid is not None:
-        say("dockerd stays up; `python3 -m tests.support.engine stop` ends it")
+        say("dockerd stays up; `python3 -m tests.support.docker stop` stops it")
     return 0
 
 

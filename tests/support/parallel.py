@@ -1,12 +1,16 @@
-"""Do the same on several hosts at the same time: half of a deploy is waiting."""
+"""Work at the same time: on several hosts, for half of a deploy is waiting; and in two files of tests."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from tests.support.commands import cache_directory
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,3 +40,29 @@ def everywhere(test: Callable[[Item], None]) -> Callable[[dict[str, Item]], None
 
     run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run
+
+
+@contextlib.contextmanager
+def reserved_processors(*, alone: bool) -> Iterator[None]:
+    """Wait until there is room for a file of tests, or until no other one runs if it must be alone.
+
+    It holds the gate while it waits, so that no other one passes it.
+    """
+    with (cache_directory() / "gate.lock").open("w") as gate, (cache_directory() / "processors.lock").open("w") as lock:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+
+
+def shared_hosts(node_id: str) -> str:
+    """Return what has the hosts of a test: its file, or its directory below tests/hosts, whose files share them.
+
+    >>> shared_hosts("tests/hosts/test_sources.py::test_archive")
+    'tests/hosts/test_sources.py'
+    >>> shared_hosts("tests/hosts/faults/test_logs.py::test_old_logs_go")
+    'tests/hosts/faults'
+    """
+    file = node_id.partition("::")[0]
+    directory = file.rpartition("/")[0]
+    return directory if directory.startswith("tests/hosts/") else file

@@ -66,10 +66,10 @@ class Deployed:
             raise EngineError(answer["msg"])
         return answer
 
-    def prepare(self, mark: str, **makings: Any) -> str:  # noqa: ANN401 - see `make_source`
+    def prepare(self, mark: str, **inputs: Any) -> str:  # noqa: ANN401 - see `make_source`
         """Ship a release's source as the role does, and let the engine prepare it. Returns its id."""
         with tempfile.TemporaryDirectory(prefix="flask-apache-release-") as scratch:
-            source = make_source(Path(scratch, "source"), mark, **makings)
+            source = make_source(Path(scratch, "source"), mark, **inputs)
             return self.ship(source)
 
     def ship(self, source: Path) -> str:
@@ -79,9 +79,9 @@ class Deployed:
             self.host.put(Path(packed["archive"]), f"/srv/flask-apache/{self.app}/incoming/{packed['id']}.tar.gz")
         return str(self.ctl("prepare", packed["id"])["release"])
 
-    def deploy(self, mark: str, **makings: Any) -> str:  # noqa: ANN401 - see `make_source`
+    def deploy(self, mark: str, **inputs: Any) -> str:  # noqa: ANN401 - see `make_source`
         """Prepare a release and make it live. Returns its id."""
-        release = self.prepare(mark, **makings)
+        release = self.prepare(mark, **inputs)
         self.ctl("activate", release)
         return release
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from controller.daemon_options import DAEMON
 
 from tests.support.commands import ROOT
 from tests.unit.programs import ROLE
@@ -152,17 +153,20 @@ def test_an_option_of_the_pools_has_the_type_that_mod_wsgi_reads(name: str) -> N
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_variable_is_idle(name: str) -> None:
-    """Each is used by a task, a template or a constant; the pools' options are used by their common beginning."""
-    files = [path for part in ("tasks", "handlers", "templates", "vars") for path in (ROLE / part).iterdir()]
-    wanted = "^flask_apache_daemon_" if name.startswith("flask_apache_daemon_") else rf"{name}\b"
-    pattern = re.escape(wanted) if wanted.startswith("^") else wanted
-    assert any(re.search(pattern, path.read_text()) for path in files)
+    """Each is used by a task or by the controller's programs; the pools' options are used by their common beginning."""
+    if name.startswith("flask_apache_daemon_"):
+        assert DAEMON == "flask_apache_daemon_"
+        return
+    tasks = [path.read_text() for part in ("tasks", "handlers") for path in (ROLE / part).iterdir()]
+    programs = [path.read_text() for path in (ROLE / "files/controller").rglob("*.py")]
+    short = f'"{name.removeprefix("flask_apache_")}"'
+    assert any(re.search(rf"{name}\b", text) for text in tasks) or any(short in text for text in programs)
 
 
 def test_no_file_uses_a_variable_that_does_not_exist() -> None:
     found = set()
     for part in ("tasks", "handlers", "templates", "vars", "defaults"):
-        for path in (ROLE / part).iterdir():
+        for path in (path for path in (ROLE / part).rglob("*") if path.is_file()):
             found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
     assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file's name, a query's
 
@@ -285,14 +289,29 @@ def test_a_task(path: Path, task: dict[str, Any]) -> None:
         assert task["register"].startswith("__flask_apache_")
 
 
-@pytest.mark.parametrize("path", sorted((ROLE / "templates").glob("*.j2")), ids=lambda path: path.name)
-def test_a_template_says_who_owns_the_file(path: Path) -> None:
-    text = path.read_text()
-    if path.name == "503.html.j2":  # visitors get it
+TEMPLATES = {str(path.relative_to(ROLE / "templates")): path.read_text() for path in (ROLE / "templates").rglob("*.j2")}
+INCLUDED = {name for text in TEMPLATES.values() for name in re.findall(r"{%-? include '([^']+)'", text)}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_says_who_owns_the_file(name: str) -> None:
+    text = TEMPLATES[name]
+    if name == "pages/503.html.j2":  # visitors get it
         assert text.startswith("<!doctype html>\n")
         assert "ansible_managed" not in text
     else:
-        assert text.startswith("{{ ansible_managed | comment }}\n") or path.name.endswith(".json.j2")
+        assert text.startswith("{{ ansible_managed | comment }}\n") == (name not in INCLUDED)
+
+
+def test_every_part_of_a_template_is_included() -> None:
+    assert set(TEMPLATES) >= INCLUDED
+    assert {name for name in TEMPLATES if name.startswith("apache/app/")} <= INCLUDED
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_depends_on_what_is_computed_only(name: str) -> None:
+    """Defaults and types are applied once, in Python."""
+    assert not re.search(r"__flask_apache|default\(|\b(bool|int|lookup|query)\b", TEMPLATES[name])
 
 
 def test_the_role_is_complete_without_the_collection() -> None:

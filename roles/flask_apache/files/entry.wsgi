@@ -28,6 +28,13 @@ HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is fo
 RELEASE_DIR = os.path.dirname(HOME)
 
 
+def read(name: str) -> dict[str, Any]:
+    """Return the mapping that a file of the release holds."""
+    with open(os.path.join(RELEASE_DIR, name), encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
 def pin_paths() -> None:
     """Replace the slot's link by the release's own paths, so that a later import cannot reach another release."""
     virtualenv = os.path.realpath(os.path.join(RELEASE_DIR, "venv"))
@@ -37,17 +44,16 @@ def pin_paths() -> None:
     sys.path[:] = [HOME, *(os.path.realpath(path) for path in sys.path if path and os.path.realpath(path) != HOME)]
 
 
-def check_interpreter(release: dict[str, Any]) -> None:
+def check_interpreter() -> None:
     """Refuse another minor version of Python than the virtual environment was built with."""
-    running = "{}.{}".format(*sys.version_info)
-    if running != release["python"]:
-        raise RuntimeError(f"mod_wsgi runs Python {running}, the virtual environment is of Python {release['python']}")
+    running, built = "{}.{}".format(*sys.version_info), read("venv/complete.json")["python"]
+    if running != built:
+        raise RuntimeError(f"mod_wsgi runs Python {running}, the virtual environment is of Python {built}")
 
 
 def set_environment(release: dict[str, Any]) -> None:
     """Give the app its declared environment, and the facts of this pool under FLASK_APACHE_*."""
-    with open(os.path.join(RELEASE_DIR, "env"), encoding="utf-8") as file:
-        os.environ.update(json.load(file))
+    os.environ.update(read("env"))
     os.environ.update(
         FLASK_APACHE_APP=release["app"],
         FLASK_APACHE_RELEASE=release["id"],
@@ -92,7 +98,8 @@ def for_probes(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication
             headers: list[tuple[str, str]],
             *rest: Any,  # noqa: ANN401 - exc_info, if any
         ) -> Callable[[bytes], object]:
-            own = [("X-Flask-Apache-Release", release["id"]), ("X-Flask-Apache-Pid", str(os.getpid()))]
+            own = [("X-Flask-Apache-App", release["app"]), ("X-Flask-Apache-Release", release["id"])]
+            own += [("X-Flask-Apache-Pid", str(os.getpid()))]
             return start_response(status, [*headers, *own], *rest)
 
         return app(environ, start_probed)
@@ -173,11 +180,10 @@ def logged(app: WSGIApplication) -> WSGIApplication:
 def build() -> WSGIApplication:
     """Return the WSGI application of the release in the current directory."""
     try:
-        with open(os.path.join(RELEASE_DIR, "release.json"), encoding="utf-8") as file:
-            release = json.load(file)
+        release = read("entry.json")
     except FileNotFoundError:
         return nothing_deployed
-    check_interpreter(release)
+    check_interpreter()
     pin_paths()
     set_environment(release)
     return for_probes(load(release["wsgi"]), release)
@@ -193,8 +199,7 @@ def explain(error: Exception) -> None:
 
 def run(command: list[str]) -> None:
     """Replace this process by a command with the release's environment."""
-    with open(os.path.join(RELEASE_DIR, "release.json"), encoding="utf-8") as file:
-        release = json.load(file)
+    release = read("entry.json")
     set_environment(release)
     os.environ.setdefault("FLASK_APP", release["wsgi"])
     os.environ["PATH"] = os.pathsep.join((os.path.join(RELEASE_DIR, "venv/bin"), os.environ["PATH"]))

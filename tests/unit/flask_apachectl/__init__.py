@@ -1,1 +1,1 @@
-"""Tests of the engine: they mirror its package."""
+"""Tests of the engine's package."""

@@ -23,44 +23,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask_apachectl import environments, history, interpreter, lock, paths, releases, routing
 from flask_apachectl.apache import server
-from flask_apachectl.app import App
-from flask_apachectl.commands import canary, cleanup, deploy, rollback, show, traffic
+from flask_apachectl.apache.site import Declared
+from flask_apachectl.commands import canary, cleanup, deploy, request, rollback, show, traffic
 from flask_apachectl.host import files, programs, report
 from flask_apachectl.serve import health, hooks, pools, start
 
 from tests.unit.flask_apachectl.kills import Killer
-from tests.unit.flask_apachectl.samples import DECLARED
+from tests.unit.flask_apachectl.samples import changed, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from flask_apachectl.app import App
 
 PYTHON = "3.11"
 PROCESSES = 2
 SOURCES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd")
 BROKEN = "eeeeeeeeeeee"  # builds and imports, but answers 500
-CONFIG: dict[str, Any] = {
-    **DECLARED,
-    "user": "shop",
-    "processes": PROCESSES,
-    "health_status": [200],
-    "health_body": "",
-    "health_host": "",
-    "health_successes": 2,
-    "health_timeout": 30,
-    "health_request_timeout": 10,
-    "build_timeout": 900,
-    "keep_releases": 2,
-    "soak": 0,
-    "soak_errors": 5,
-    "idle_pool": "warm",
-    "ready_path": "/-/ready",
-    "umask": "0027",
-    "environment_secrets": ["*TOKEN*"],
-    "hooks": [{"at": at, "run": at} for at in ("before_start", "before_switch", "after_switch")],
-    "irreversible": False,
-    "data_directories": [],
+CHANGES: dict[str, Any] = {
+    "hooks": [
+        {"at": at, "run": at, "once": False, "timeout": 300} for at in ("before_start", "before_switch", "after_switch")
+    ],
 }
-
 COMMANDS: dict[str, Callable[[App, Namespace], dict[str, Any]]] = {
     "abort": canary.abort,
     "activate": deploy.activate,
@@ -69,7 +53,7 @@ COMMANDS: dict[str, Callable[[App, Namespace], dict[str, Any]]] = {
     "deploy": deploy.deploy,
     "drain": traffic.drain,
     "maintenance": traffic.maintenance,
-    "prepare": deploy.prepare,
+    "prepare": lambda _app, options: deploy.prepare(options),
     "promote": canary.promote,
     "prune": cleanup.prune,
     "releases": show.list_releases,
@@ -153,13 +137,14 @@ class Host:
         for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
             self.patch.setattr(paths, name, root / name.lower())
             (root / name.lower() / "shop").mkdir(parents=True)
-        self.app = App("shop", {**CONFIG, "manage_service": False, "error_log": str(root / "error.log")} | config)
-        self.app.config.setdefault("access_log", str(root / "access.log"))
+        logs = {f"{kind}_log": str(root / f"{kind}.log") for kind in ("access", "error")}
+        self.app = shop(**CHANGES | logs | config)
         self.apache = Apache(self.app)
         self.hooks: list[tuple[str, str]] = []  # what ran, and in which release
         self.failing = ""  # the hook that fails
         self.replace_the_rest()
-        self.patch.setattr(paths, "SYSTEMD", root / "systemd")
+        for name in ("SYSTEMD", "HOST_LOCK", "UNITS", "STAMPS"):
+            self.patch.setattr(paths, name, root / name.lower())
         (self.app.home / "incoming").mkdir()
         (self.app.conf / "env").write_text("{}")
         for slot in paths.SLOTS:
@@ -194,6 +179,8 @@ class Host:
             (start, "ThreadPoolExecutor", Serial),
             (start, "BAD_ANSWERS_FOR", 0.0),
             (history, "record", self.recorded(history.record)),
+            (request, "read", dict),
+            (request, "of_json", lambda _json: self.request()),
         )
         for module, name, value in replaced:
             self.patch.setattr(module, name, value)
@@ -254,8 +241,8 @@ class Host:
             (venv / "bin").mkdir()
             (venv / "bin/python").write_text("")
             (venv / f"lib/python{PYTHON}/site-packages").mkdir(parents=True)
-        makings = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
-        return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "makings": makings, "tied": False})
+        inputs = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
+        return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "inputs": inputs, "tied": False})
 
     def carry_out(self, _app: object, release: str, command: list[str], _seconds: float) -> tuple[str, str]:
         """Run a hook."""
@@ -265,7 +252,7 @@ class Host:
 
     def reconfigure(self, **changes: object) -> None:
         """Declare something else for the app, as the role does."""
-        self.app.config.update(changes)
+        self.app = self.apache.app = changed(self.app, **changes)
 
     def declare(self, **environment: str) -> None:
         """Declare another environment, as the role does."""
@@ -303,11 +290,16 @@ class Host:
 
     def command(self, name: str, **options: object) -> dict[str, Any]:
         """Carry out a command."""
-        defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "index_urls": False}
+        defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "declaration": ""}
         defaults |= {"skip_once": False, "force": False}
         given = {**defaults, **options}
         result: dict[str, Any] = COMMANDS[name](self.app, Namespace(**given))
         return result
+
+    def request(self) -> request.Request:
+        """Return what the role sends, as far as it concerns a release."""
+        declared = Declared((Path("none"), ""), (Path("none"), ""), {}, {}, (), "")
+        return request.Request(self.app, directories=(), files=(), apache=declared, archives={}, digest="", salt="")
 
     def deploy(self, source: str) -> dict[str, Any]:
         """Do what a run of the role does."""

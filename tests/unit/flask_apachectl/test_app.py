@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask_apachectl import app as apps
 from flask_apachectl.errors import RefusedError
 
-from tests.unit.flask_apachectl.samples import DECLARED, declare, shop
+from tests.unit.flask_apachectl.samples import declare, shop
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -18,18 +17,18 @@ if TYPE_CHECKING:
 def test_the_only_app_needs_no_name(app: App) -> None:
     with pytest.raises(RefusedError, match="on this host: none"):
         apps.load_app(None)
-    declare(app, "shop", json.dumps(DECLARED))
+    declare(app, "shop")
     assert apps.load_app(None) == apps.load_app("shop") == app
-    declare(app, "blog", json.dumps(DECLARED))
+    declare(app, "blog")
     with pytest.raises(RefusedError, match="blog, shop"):
         apps.load_app(None)
-    with pytest.raises(RefusedError, match="no app wiki on this host; there is: blog, shop"):
+    with pytest.raises(RefusedError, match="there is no app wiki on this host; apps: blog, shop"):
         apps.load_app("wiki")
 
 
 def test_a_damaged_declaration_is_named(app: App) -> None:
     declare(app, "shop", '{"app": ')
-    with pytest.raises(RefusedError, match=r"shop/app\.json is damaged .*: run the role again"):
+    with pytest.raises(RefusedError, match=r"shop/app\.json is damaged .*: run the role for this app"):
         apps.load_app("shop")
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
 from flask_apachectl import cli
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
 
-from tests.unit.flask_apachectl.samples import DECLARED, declare
+from tests.unit.flask_apachectl.samples import declare, declared
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -107,13 +111,28 @@ def test_a_failure_is_one_json_object(
         raise error
 
     monkeypatch.setattr(cli, "answer", fail)
+    monkeypatch.setattr(report, "last_step", lambda: "")
+    told = str(error)
+    if not isinstance(error, (RefusedError, OSError)):  # a fault of the engine's: its kind and its place are told
+        told = f"{type(error).__name__}: {error} (test_cli.py:{fail.__code__.co_firstlineno + 1})"
     assert cli.main(["--json", "status"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found.pop("seconds") >= 0
-    assert found == {"failed": True, "msg": str(error)}
+    assert found == {"failed": True, "msg": told}
     assert cli.main(["status"]) == 1
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"flask-apachectl: {error}\n")
+    assert (out, err) == ("", f"flask-apachectl: {told}\n")
+
+
+def test_a_failure_names_the_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli, "answer", fail)
+    monkeypatch.setattr(report, "last_step", lambda: "build r1")
+    assert cli.main(["status"]) == 1
+    expected = "flask-apachectl: [Errno 28] No space left on device, at the step `build r1`\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_success_is_one_json_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,17 +159,55 @@ def as_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
 
+REQUEST = {
+    "app": "new",
+    **declared(),
+    "environment": {},
+    "index_urls": [],
+    "files": [],
+    "directories": [],
+    "archives": {},
+    "digest": "",
+    "salt": "",
+    "apache": {
+        **{name: {"path": "/nowhere", "content": ""} for name in ("fragment", "pools")},
+        "vhost": {},
+        "server": {},
+        "modules": [],
+        "wsgi_load": "",
+    },
+}
+
+
 @pytest.mark.usefixtures("app", "as_operator")
-@pytest.mark.parametrize("words", [["prepare", "s", "--plan"], ["activate", "s-?", "--plan"]], ids=" ".join)
-def test_a_check_on_a_bare_host_tells_what_would_be(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    assert cli.main(["--json", "--app", "new", *words]) == 0
+def test_a_check_on_a_bare_host_tells_what_would_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(REQUEST)))
+    assert cli.main(["--json", "prepare", "s", "--plan"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["changed"], found["msg"]) == (True, "s-? would be the first release of new")
+    assert found["changed"] is True
+    assert re.fullmatch(r"would build s-[0-9a-f]{6}", found["msg"])
+
+
+@pytest.mark.usefixtures("app", "as_operator")
+def test_nothing_is_activated_for_an_app_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--json", "--app", "new", "activate", "s-?", "--plan"]) == 1
+    assert json.loads(capsys.readouterr().out)["msg"] == "there is no app new on this host; apps: none"
+
+
+@pytest.mark.usefixtures("as_operator")
+def test_a_command_of_the_role_needs_a_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert cli.main(["prepare", "s"]) == 1
+    assert "sends a request on standard input" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("as_operator")
 def test_a_plan_needs_no_name_where_there_is_one_app(app: App, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(app, "shop", json.dumps(DECLARED))
+    declare(app, "shop")
     assert cli.main(["rollback", "--plan"]) == 1
     assert "there is no release to go back to" in capsys.readouterr().err
 

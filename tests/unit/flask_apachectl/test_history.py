@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def deploys(*releases: str) -> list[dict[str, str]]:
-    return [{"action": "deploy", "release": release} for release in releases]
+    return [{"time": "then", "action": "deploy", "release": release, "by": "alice"} for release in releases]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_line_of_the_history_that_a_crash_cut_off_is_skipped(app: App) -> None
 
 
 def test_a_cut_off_line_does_not_take_the_next_one_with_it(app: App) -> None:
-    app.history.write_text('{"release": "a"}\n{"relea')
+    app.history.write_text(json.dumps(deploys("a")[0]) + '\n{"relea')
     history.record(app, "deploy", "b", "a")
     assert [entry["release"] for entry in history.read(app)] == ["a", "b"]
 

@@ -14,6 +14,7 @@ import pytest
 from flask_apachectl import lock
 from flask_apachectl.errors import RefusedError
 
+from tests.support.commands import ROOT
 from tests.unit.flask_apachectl.samples import changed, listed
 from tests.unit.programs import FILES
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 HOLDER = """
 import pathlib, sys, time
 from flask_apachectl import lock, paths
-from flask_apachectl.app import App
+from tests.unit.flask_apachectl.samples import shop
 paths.SRV = paths.ETC = pathlib.Path(sys.argv[1])
-with lock.held(App("shop", {})):
+with lock.held(shop()):
     print("locked", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -38,7 +39,7 @@ with lock.held(App("shop", {})):
 def holder(app: App, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """Start another process that holds the lock, for a minute, or for as many seconds as the test says."""
     command = [sys.executable, "-c", HOLDER, str(app.home.parent), str(getattr(request, "param", 60))]
-    environment = os.environ | {"SUDO_USER": "alice", "PYTHONPATH": str(FILES)}
+    environment = os.environ | {"SUDO_USER": "alice", "PYTHONPATH": f"{ROOT}:{FILES}"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
@@ -104,12 +105,22 @@ def test_what_a_killed_run_left_is_swept(app: App, tmp_path: Path) -> None:
         path.mkdir(parents=True)
     (app.releases / ".link").symlink_to(tmp_path / "outside")
     (app.home / ".blue.new").symlink_to("releases/r0")
-    for name in (".live.map.abc123", ".secret_key.x", "live.map", "secret_key", ".env.swp", "env"):
+    for name in (
+        ".live.map.abc123",
+        ".live.map.copy.x",
+        ".env.x",
+        ".app.json.x",
+        ".secret_key.x",
+        "live.map",
+        "secret_key",
+        ".notes.swp",
+        "env",
+    ):
         (app.conf / name).write_text("")
     with lock.held(app):
         assert listed(app.releases) == ["r0"]
         assert listed(app.venvs) == ["v"]
         assert listed(app.home) == ["lock", "releases", "venvs"]
-        assert listed(app.conf) == [".env.swp", "env", "live.map", "secret_key"]
+        assert listed(app.conf) == [".notes.swp", "env", "live.map", "secret_key"]
     assert listed(tmp_path / "outside") == ["file"]
     lock.sweep(app)  # with nothing to do

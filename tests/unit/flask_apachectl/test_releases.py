@@ -12,7 +12,7 @@ from flask_apachectl import releases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.flask_apachectl.samples import DECLARED
+from tests.unit.flask_apachectl.samples import shop
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -21,56 +21,60 @@ WORDS = st.text(string.ascii_letters + string.digits + "-_.:", min_size=1, max_s
 RELEASES = st.lists(WORDS, unique=True, max_size=12)
 
 
+SPEC = shop().spec
+
+
 def test_a_release_is_named_by_its_source_and_a_digest() -> None:
-    assert re.fullmatch(r"0123456789ab-[0-9a-f]{6}", releases.release_id("0123456789ab", DECLARED, {}, "3.11"))
+    assert re.fullmatch(r"0123456789ab-[0-9a-f]{6}", releases.release_id("0123456789ab", SPEC, {}))
 
 
 def test_the_order_of_the_environment_does_not_matter() -> None:
     one, two = ({"A": "1", "B": "2"}, {"B": "2", "A": "1"})
-    assert releases.release_id("s", DECLARED, one, "3.11") == releases.release_id("s", DECLARED, two, "3.11")
+    assert releases.release_id("s", SPEC, one) == releases.release_id("s", SPEC, two)
 
 
 CHANGES_OF_A_RELEASE = [
     {"wsgi": "app:other"},
     {"requirements": []},
     {"pip_args": ["--pre"]},
-    {"static": [{"url": "/static", "path": "static"}]},
+    {"static": [{"url": "/static", "path": "static", "immutable": False}]},
+    {"health_path": "/x"},
+    {"hooks": [{"at": "before_start", "run": "migrate", "once": False, "timeout": 300}]},
 ]
 
 
 @pytest.mark.parametrize("change", CHANGES_OF_A_RELEASE, ids=repr)
 def test_what_the_app_runs_with_makes_another_release(change: dict[str, Any]) -> None:
-    assert releases.release_id("s", DECLARED, {}, "3.11") != releases.release_id("s", DECLARED | change, {}, "3.11")
+    assert releases.release_id("s", SPEC, {}) != releases.release_id("s", shop(**change).spec, {})
 
 
 def test_environment_python_and_source_make_another_release() -> None:
     ids = {
-        releases.release_id("s", DECLARED, {}, "3.11"),
-        releases.release_id("s", DECLARED, {"A": "1"}, "3.11"),
-        releases.release_id("s", DECLARED, {"A": "2"}, "3.11"),
-        releases.release_id("s", DECLARED, {}, "3.12"),
-        releases.release_id("t", DECLARED, {}, "3.11"),
+        releases.release_id("s", SPEC, {}),
+        releases.release_id("s", SPEC, {"A": "1"}),
+        releases.release_id("s", SPEC, {"A": "2"}),
+        releases.release_id("s", shop(python="/usr/bin/python3.12").spec, {}),
+        releases.release_id("t", SPEC, {}),
     }
     assert len(ids) == 5
 
 
 def test_another_interpreter_makes_another_release() -> None:
-    other_python = DECLARED | {"python": "/opt/python3.11/bin/python3"}
-    assert releases.release_id("s", DECLARED, {}, "3.11") != releases.release_id("s", other_python, {}, "3.11")
+    other_python = shop(python="/opt/python3.11/bin/python3").spec
+    assert releases.release_id("s", SPEC, {}) != releases.release_id("s", other_python, {})
 
 
-@pytest.mark.parametrize("change", [{"mount": "/x"}, {"health_path": "/x"}, {"port": 81}], ids=repr)
+@pytest.mark.parametrize("change", [{"mount": "/x"}, {"server_name": "x.example.com"}, {"port": 81}], ids=repr)
 def test_what_only_apache_needs_makes_no_other_release(change: dict[str, Any]) -> None:
-    assert releases.release_id("s", DECLARED, {}, "3.11") == releases.release_id("s", DECLARED | change, {}, "3.11")
+    assert releases.release_id("s", SPEC, {}) == releases.release_id("s", shop(**change).spec, {})
 
 
-def test_links_make_another_release_and_other_directories_do_not() -> None:
+def test_links_to_data_make_another_release() -> None:
     def made(*directories: object) -> str:
-        found: str = releases.release_id("s", DECLARED | {"data_directories": list(directories)}, {}, "3.11")
-        return found
+        return releases.release_id("s", shop(data_directories=list(directories)).spec, {})
 
-    assert made() == made("uploads") == made({"name": "uploads"})
-    assert len({made(), made({"name": "a", "link": "b"}), made({"name": "a", "link": "c"})}) == 3
+    a, b, c = ({"name": "a", "link": link} for link in ("", "b", "c"))
+    assert len({made(), made(a), made(b), made(c)}) == 4
 
 
 @given(RELEASES, st.integers(0, 15), st.data())
@@ -90,7 +94,7 @@ def test_pruning(by_age: list[str], keep: int, data: st.DataObject) -> None:
 def test_releases_are_listed_newest_first_and_only_when_complete(app: App) -> None:
     for age, release in enumerate(("new", "middle", "old", ".old.partial")):
         (app.releases / release).mkdir(parents=True)
-        (app.releases / release / "release.json").write_text("{}")
+        (app.releases / release / "release.json").write_text('{"files": {}, "made": "then"}')
         os.utime(app.releases / release / "release.json", ns=(0, 10**18 - age))
     (app.releases / "half").mkdir()
     assert releases.complete(app) == ["new", "middle", "old"]

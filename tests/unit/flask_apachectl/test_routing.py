@@ -22,6 +22,9 @@ IDS = st.builds("{}-{}".format, st.text(HEX, min_size=12, max_size=40), st.text(
 SECRETS = st.text(HEX, min_size=32, max_size=32)
 
 
+READY = st.sampled_from(["", "/", "/shop/healthz"])
+
+
 @st.composite
 def routes(draw: st.DrawFn) -> Routes:
     """Return routes as the commands make them."""
@@ -32,7 +35,9 @@ def routes(draw: st.DrawFn) -> Routes:
         canary = {"canary": routing.other(live), "percent": draw(st.integers(1, 99)), "releases": releases}
     probe = draw(st.one_of(st.just(("", "")), st.tuples(SECRETS, SLOT)))
     maintenance = draw(st.one_of(st.just(""), SECRETS))
-    return Routes(live=live, probe=probe, maintenance=maintenance, drain=draw(st.booleans()), **canary)
+    return Routes(
+        live=live, probe=probe, maintenance=maintenance, drain=draw(st.booleans()), ready=draw(READY), **canary
+    )
 
 
 @given(routes())

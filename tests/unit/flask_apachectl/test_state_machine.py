@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import history, paths, routing
-from flask_apachectl.build import environment, preparation
+from flask_apachectl import history, paths, routing, venvs
+from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.routing import Routes
 from hypothesis import Phase, settings
@@ -99,7 +99,7 @@ class Machine(RuleBasedStateMachine):
         assert host is not None
         with contextlib.suppress(Killed), host.killer.armed(moment, hard=hard):
             self.act(name, index)
-        if host.app.config["strategy"] == "blue_green":  # a killed roll has made nothing live yet
+        if host.app.site.strategy == "blue_green":  # a killed roll has made nothing live yet
             self.look()
         sound = [release for release in host.releases() if not release.startswith(BROKEN)]
         release = data.draw(st.sampled_from(sound))
@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
             return
         live = self.host.live()
         assert live in self.host.releases()
-        assert environment.is_complete((self.host.app.releases / live / "venv").resolve())
+        assert venvs.is_complete((self.host.app.releases / live / "venv").resolve())
 
     @invariant()
     def a_rollback_finds_the_previous_release(self) -> None:

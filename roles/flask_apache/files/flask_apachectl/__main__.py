@@ -1,4 +1,4 @@
-"""Run the engine from its sources: ``python -m flask_apachectl``. On a host, its one file starts the same way."""
+"""Run the engine from its sources: ``python -m flask_apachectl``. On a host it is one file."""
 
 import sys
 

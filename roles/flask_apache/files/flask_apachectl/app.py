@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import paths
+from flask_apachectl import declaration, paths
+from flask_apachectl.declaration import DamagedError, Site, Spec
 from flask_apachectl.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class App:
-    """One app as the role declared it in app.json, and its places on the host."""
+    """One app as it is declared, and its places on the host.
+
+    ``spec`` is that of the release that is dealt with: the declared one, or what a kept release carries.
+    """
 
     name: str
-    config: dict[str, Any] = field(repr=False)
+    site: Site
+    spec: Spec = field(repr=False)
     index_urls: tuple[str, ...] = field(default=(), repr=False)  # with their credentials, while the role deploys
+    environment: dict[str, str] | None = field(default=None, repr=False)  # that a run of the role declares
 
     @property
     def conf(self) -> Path:
@@ -47,6 +53,11 @@ class App:
         return self.conf / "live.map"
 
     @property
+    def map_copy(self) -> Path:
+        """A copy of it, to which Apache turns when the file is missing or damaged."""
+        return self.conf / "live.map.copy"
+
+    @property
     def history(self) -> Path:
         """The audit log: one JSON object a line."""
         return self.home / "history.jsonl"
@@ -64,18 +75,18 @@ class App:
     @property
     def slots(self) -> tuple[str, ...]:
         """The slots that have a pool: one is enough where processes are replaced one by one."""
-        return paths.SLOTS[:1] if self.config["strategy"] == "rolling" else paths.SLOTS
+        return paths.SLOTS[:1] if self.site.strategy == "rolling" else paths.SLOTS
 
     @property
     def url_path(self) -> str:
         """Path of the health check, mount included."""
-        return str(self.config["mount"]).rstrip("/") + str(self.config["health_path"])
+        return self.site.mount.rstrip("/") + self.spec.health_path
 
     @property
     def url(self) -> str:
         """Address of the app as a visitor writes it."""
-        port = "" if self.config["port"] == 80 else f":{self.config['port']}"  # noqa: PLR2004
-        return f"http://{self.config['server_name']}{port}{self.config['mount'].rstrip('/')}/"
+        port = "" if self.site.port == 80 else f":{self.site.port}"  # noqa: PLR2004
+        return f"http://{self.site.server_name}{port}{self.site.mount.rstrip('/')}/"
 
     def pool(self, slot: str) -> str:
         """Return the name of a slot's WSGIDaemonProcess."""
@@ -87,16 +98,45 @@ def known_apps() -> list[str]:
     return sorted(path.parent.name for path in paths.ETC.glob("*/app.json"))
 
 
+def of(name: str, declared: object, place: str) -> App:
+    """Return an app of a declaration. Raises DamagedError for one that this engine cannot read."""
+    mapping = declaration.expect_format(declared, place)
+    site = declaration.read(Site, mapping.get("site"), f"{place}: site")
+    return App(name, site, declaration.read(Spec, mapping.get("spec"), f"{place}: spec"))
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a file of the state holds. Raises DamagedError, naming it, or FileNotFoundError."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({error}): run the role for this app") from None
+
+
 def load_app(name: str | None) -> App:
     """Return the named app, or the host's only one."""
     names = known_apps()
     if name is None and len(names) == 1:
         name = names[0]
     if name is None:
-        raise RefusedError(f"which app? Say --app NAME; on this host: {', '.join(names) or 'none'}")
+        raise RefusedError(f"which app? Use --app NAME; apps on this host: {', '.join(names) or 'none'}")
+    path = paths.ETC / name / "app.json"
     try:
-        return App(name, json.loads((paths.ETC / name / "app.json").read_text(encoding="utf-8")))
+        return of(name, read_json(path), str(path))
     except FileNotFoundError:
-        raise RefusedError(f"no app {name} on this host; there is: {', '.join(names) or 'none'}") from None
-    except ValueError as error:
-        raise RefusedError(f"{paths.ETC / name / 'app.json'} is damaged ({error}): run the role again") from None
+        raise RefusedError(f"there is no app {name} on this host; apps: {', '.join(names) or 'none'}") from None
+
+
+def unknown(name: str, user: str) -> App:
+    """Return an app of which only the name and the user are known: enough to end and to remove it."""
+    blank: dict[str, Any] = {"str": "", "bool": False, "int": 0}
+
+    def made(kind: type[Any]) -> Any:  # noqa: ANN401 - Site or Spec
+        return kind(**{field.name: blank.get(str(field.type), ()) for field in fields(kind)})
+
+    spec = replace(made(Spec), units={}, health_request_timeout=5)
+    return App(
+        name, replace(made(Site), user=user, server_name="localhost", port=80, mount="/", manage_service=True), spec
+    )

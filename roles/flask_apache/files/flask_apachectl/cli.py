@@ -1,11 +1,11 @@
 """Release engine of flask_apache: which release is live, and how another one goes live without a visitor noticing.
 
 An app has two pools of mod_wsgi daemon processes in the one Apache, blue and green. Each runs in the release that
-its slot, a symbolic link, names. The file live.map names the pool that serves; Apache reads it anew whenever it
+its slot, a symbolic link, names. The file live.map names the pool that serves; Apache reads it again whenever it
 changes, so a switch is one rename and Apache is never reloaded.
 
-Declared state (app.json, env) is written by the role and only read here. This program never edits Apache's
-configuration and signals no process but daemon processes of its own app that serve no visitor.
+What an app is to have is declared by the role and applied here, under a lock. This program signals no process but
+daemon processes of its own app that serve no visitor.
 
 Exit codes: 0 done, or nothing to do; 1 refused or failed, the live release still serves; 2 wrong usage.
 """
@@ -13,112 +13,180 @@ Exit codes: 0 done, or nothing to do; 1 refused or failed, the live release stil
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import subprocess
+import signal
 import sys
-import tarfile
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import app
-from flask_apachectl.commands import apply, canary, cleanup, deploy, doctor, rollback, shell, show, traffic
+from flask_apachectl import app, routing
+from flask_apachectl.build import fetch, locks
+from flask_apachectl.commands import (
+    apply,
+    canary,
+    cleanup,
+    deploy,
+    doctor,
+    inspect,
+    removal,
+    rollback,
+    shell,
+    show,
+    traffic,
+)
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
-    from flask_apachectl.app import App
+    Command = Callable[..., dict[str, Any]]
 
-# Of the host: a damaged file, a missing user, a full disk. Whoever asked with --json gets them as JSON, too.
-FAULTS = (OSError, ValueError, LookupError, EOFError, tarfile.TarError, subprocess.SubprocessError)
+
+# Faults of the host, such as a full disk, whose text tells all.
+EXPECTED = (OSError, FileNotFoundError, PermissionError, TimeoutError)
+
+
+class Commands:
+    """The command line's commands, as they are added."""
+
+    def __init__(self) -> None:
+        paragraphs = (__doc__ or "").split("\n\n")
+        self.parser = argparse.ArgumentParser(prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1])
+        self.parser.add_argument("--app", metavar="NAME", help="the app; not needed where there is only one")
+        self.parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+        self.commands = self.parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(self, name: str, function: Command, *, plan: bool = False, of_app: bool = True) -> argparse.ArgumentParser:
+        """Add a command: a function of an app and the arguments, or of the arguments alone; perhaps with --plan."""
+        summary = (function.__doc__ or "").strip().partition("\n")[0]
+        if of_app:
+            command = self.commands.add_parser(name, description=summary, help=summary)
+        else:
+            command = self.commands.add_parser(name, description=summary)  # for the role; not listed
+        command.set_defaults(function=function, of_app=of_app, plan=False, canary=0, skip_once=False, declaration="")
+        if plan:
+            command.add_argument("--plan", action="store_true", help="only tell what would change")
+        return command
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    paragraphs = (__doc__ or "").split("\n\n")
-    top = argparse.ArgumentParser(prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1])
-    top.add_argument("--app", metavar="NAME", help="the app; not needed where there is only one")
-    top.add_argument("--json", action="store_true", help="print one JSON object, for programs")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, function: Callable[[App, argparse.Namespace], dict[str, Any]]) -> argparse.ArgumentParser:
-        summary = (function.__doc__ or "").strip()
-        command = commands.add_parser(name, help=summary, description=summary)
-        command.set_defaults(function=function, plan=False, canary=0, skip_once=False)
-        return command
-
-    def plannable(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--plan", action="store_true", help="only say what would change")
-
-    add("status", show.status)
-    add("releases", show.list_releases)
-    add("history", show.show_history)
-    add("doctor", doctor.doctor)
-    add("probe", show.probe)
-    add("deploy", deploy.deploy).add_argument("source", nargs="?", help="id of a source; by default the live one")
-    rollback_ = add("rollback", rollback.rollback)
-    rollback_.add_argument("release", nargs="?", help="a kept release that was live before")
-    rollback_.add_argument("--force", action="store_true", help="go back over an irreversible release, too")
-    plannable(rollback_)
-    canary_ = add("canary", canary.canary)
-    canary_.add_argument("canary", metavar="PERCENT", type=canary.percentage, help="share of the visitors, 1 to 99")
-    canary_.add_argument("release", nargs="?", help="a kept release; by default the one in the idle pool")
-    plannable(canary_)
-    add("promote", canary.promote)
-    add("abort", canary.abort)
+    top = Commands()
+    top.add("status", show.status)
+    top.add("releases", show.list_releases)
+    top.add("history", show.show_history)
+    thorough = top.add("doctor", doctor.doctor)
+    thorough.add_argument("--thorough", action="store_true", help="also compare the digest of every file")
+    top.add("probe", show.probe)
+    source = top.add("deploy", deploy.deploy)
+    source.add_argument("source", nargs="?", help="id of a source; by default the live one")
+    back = top.add("rollback", rollback.rollback, plan=True)
+    back.add_argument("release", nargs="?", help="a kept release that was live before")
+    back.add_argument("--force", action="store_true", help="go back over an irreversible release, too")
+    share = top.add("canary", canary.canary, plan=True)
+    share.add_argument("canary", metavar="PERCENT", type=canary.percentage, help="share of the visitors, 1 to 99")
+    share.add_argument("release", nargs="?", help="a kept release; by default the one in the idle pool")
+    top.add("promote", canary.promote)
+    top.add("abort", canary.abort)
     for name, function in (("maintenance", traffic.maintenance), ("drain", traffic.drain)):
-        add(name, function).add_argument("state", choices=("on", "off"))
-    add("run", shell.run).add_argument("command", nargs=argparse.REMAINDER, help="such as `-- flask routes`")
-    add("shell", shell.shell)
-    plannable(add("remove", cleanup.remove))
-    add("prune", cleanup.prune).add_argument("--keep", type=int, metavar="N", help="releases to keep")
-    wanted = "JSON: files with src and dest, links as [path, target]"
-    add("prove", apply.prove).add_argument("wanted", help=wanted)
-    shadow_ = add("shadow", apply.shadow)
-    shadow_.add_argument("wanted", help=wanted)
-    shadow_.add_argument("copies", help="an empty directory")
-    prepare_ = add("prepare", deploy.prepare)
-    prepare_.add_argument("source", help="id of a source that the role has shipped")
-    from_stdin = "read them, with credentials, as a JSON list from standard input"
-    prepare_.add_argument("--index-urls", action="store_true", help=from_stdin)
-    plannable(prepare_)
-    before_start_, activate_ = add("before-start", deploy.before_start), add("activate", deploy.activate)
-    for command in (before_start_, activate_):
+        top.add(name, function).add_argument("state", choices=("on", "off"))
+    command = top.add("run", shell.run)
+    command.add_argument("command", nargs=argparse.REMAINDER, help="such as `-- flask routes`")
+    top.add("shell", shell.shell)
+    top.add("prune", cleanup.prune).add_argument("--keep", type=int, metavar="N", help="releases to keep")
+    for_the_role(top)
+    return top.parser
+
+
+def for_the_role(top: Commands) -> None:
+    """Add the commands that the role calls; their requests come on standard input."""
+    top.add("inspect", inspect.inspect, of_app=False)
+    top.add("reserve", apply.reserve, of_app=False)
+    top.add("apply", apply.apply, plan=True, of_app=False)
+    top.add("remove", removal.remove, plan=True, of_app=False)
+    top.add("fetch", deploy.fetch_source, of_app=False)
+    top.add("prepare", deploy.prepare, plan=True, of_app=False).add_argument("source", help="id of a source")
+    for name, function in (("before-start", deploy.before_start), ("activate", deploy.activate)):
+        command = top.add(name, function, plan=True)
         command.add_argument("release", help="id of a kept release")
         command.add_argument("--skip-once", action="store_true", help="without the hooks that another host runs")
-        plannable(command)
-    activate_.add_argument(
-        "--canary", type=canary.percentage, metavar="PERCENT", default=0, help="only for a share of visitors"
-    )
-    return top
+        command.add_argument("--declaration", default="", metavar="DIGEST", help="refuse unless this is declared")
+        command.add_argument(
+            "--canary", type=canary.percentage, default=0, metavar="PERCENT", help="only for a share of the visitors"
+        )
+    top.add("serving", show.serving)
+    top.add("shadow", apply.shadow, of_app=False).add_argument("copies", help="an empty directory")
 
 
 def answer(options: argparse.Namespace) -> dict[str, Any]:
     """Carry out a command and return what is to be said of it."""
     if os.geteuid() != 0:
         raise RefusedError("this needs root: use sudo")
-    first = options.function in (deploy.prepare, deploy.before_start, deploy.activate)
-    if options.plan and first and options.app is not None and options.app not in app.known_apps():
-        release = f"{options.source}-?" if "source" in options else options.release
-        return {"changed": True, "release": release, "msg": f"{release} would be the first release of {options.app}"}
-    result: dict[str, Any] = options.function(app.load_app(options.app), options)
+    arguments = (app.load_app(options.app), options) if options.of_app else (options,)
+    result: dict[str, Any] = options.function(*arguments)
     return result
+
+
+def unforeseen(error: BaseException, options: argparse.Namespace) -> str:
+    """Say in a sentence what ended a command that should not have ended so: what, where, and what is served."""
+    own = [each for each in traceback.extract_tb(error.__traceback__) if "flask" in each.filename]
+    where = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own and type(error) not in EXPECTED else ""
+    cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"{'out of memory' if isinstance(error, MemoryError) else cause}{at_step()}{where}{served(options)}"
+
+
+def at_step() -> str:
+    """Name the step that a command had reached."""
+    return f", at the step `{report.last_step()}`" if report.last_step() else ""
+
+
+def served(options: argparse.Namespace) -> str:
+    """Say what visitors get, as far as that can be told."""
+    with contextlib.suppress(Exception):
+        return f"\n{routing.consequence(app.load_app(options.app))}"
+    return ""
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Let a signal end the program as an exception does, so that what is open is closed."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["dependencies"]:  # as the build user, by the interpreter of the tools
+        return locks.main(words[1])
+    if words[:1] == ["fetch-as-build-user"]:
+        print(json.dumps(fetch.as_build_user(json.load(sys.stdin))))
+        return 0
+    options = parser().parse_args(words)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     began = time.monotonic()
     try:
         result = answer(options)
-    except (RefusedError, *FAULTS) as error:
+    except RefusedError as error:
         result = {"failed": True, "msg": str(error)}
+    except KeyboardInterrupt as error:
+        result = {"failed": True, "msg": f"ended by {error or 'SIGINT'}{at_step()}{served(options)}"}
+    except Exception as error:  # noqa: BLE001 - whatever happens is said in a sentence
+        result = {"failed": True, "msg": unforeseen(error, options)}
+    return say(result, options, time.monotonic() - began)
+
+
+def say(result: dict[str, Any], options: argparse.Namespace, seconds: float) -> int:
+    """Print a command's answer and return the exit code."""
     failed = bool(result.get("failed"))
     if options.json:
-        print(json.dumps({**result, "seconds": round(time.monotonic() - began, 2)}))
+        print(json.dumps({**result, "seconds": round(seconds, 2)}))
+    elif failed:
+        print(f"flask-apachectl: {result['msg']}", file=sys.stderr)
     else:
-        print(
-            f"flask-apachectl: {result['msg']}" if failed else result["msg"], file=sys.stderr if failed else sys.stdout
-        )
+        print(result["msg"])
     return int(failed)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import grp
 import json
+import re
 import secrets
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths, routing, slots
+from flask_apachectl.app import read_json
+from flask_apachectl.declaration import DamagedError
+from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from flask_apachectl.app import App
+
+KEY_BYTES = 32
+GENERATED = rf"[0-9a-f]{{{2 * KEY_BYTES}}}"
 
 
 def is_secret(name: str, patterns: Sequence[str]) -> bool:
@@ -28,9 +37,17 @@ def with_secrets(mine: dict[str, str], current: dict[str, str], patterns: Sequen
     return {**{name: value for name, value in current.items() if is_secret(name, patterns)}, **own}
 
 
+def _read(path: Path) -> dict[str, str]:
+    """Return an environment from a file. Raises DamagedError or FileNotFoundError."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise DamagedError(f"{path} is damaged: run the role for this app")
+    return {str(name): str(value) for name, value in found.items()}
+
+
 def declared(app: App) -> dict[str, str]:
-    """Return the environment that the role declared."""
-    return {name: str(value) for name, value in json.loads((app.conf / "env").read_text(encoding="utf-8")).items()}
+    """Return the environment that a run of the role declares, or the last one declared."""
+    return app.environment if app.environment is not None else _read(app.conf / "env")
 
 
 def wanted(app: App) -> dict[str, str]:
@@ -41,22 +58,31 @@ def wanted(app: App) -> dict[str, str]:
 
 def of_release(app: App, release: str) -> dict[str, str]:
     """Return the environment that a kept release runs with."""
-    found: dict[str, str] = json.loads((app.releases / release / "env").read_text(encoding="utf-8"))
-    return found
+    return _read(app.releases / release / "env")
 
 
 def assign(app: App, release: str, environment: dict[str, str]) -> None:
-    """Give a release that is not live another environment; the processes that run it are stale from now on."""
+    """Give a release that is not live another environment; the processes that run it are outdated from now on."""
     for slot in paths.SLOTS:
         if routing.slot_release(app, slot) == release:
             slots.assign(app, slot, app.releases / release)  # first: a killed run must not leave them unnoticed
-    group = grp.getgrnam(app.config["user"]).gr_gid
+    group = grp.getgrnam(app.site.user).gr_gid
     files.write(app.releases / release / "env", json.dumps(environment), mode=0o640, group=group)
 
 
 def secret_key(app: App) -> str:
-    """Return the app's own SECRET_KEY: made once, and kept."""
+    """Return the app's own SECRET_KEY: made once, and kept.
+
+    A damaged one is replaced by that of the live release, if it has one, so that visitors stay logged in.
+    """
     path = app.conf / "secret_key"
-    if not path.exists():
-        files.write(path, secrets.token_hex(32), mode=0o600)
-    return path.read_text(encoding="utf-8")
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        kept = path.read_text(encoding="utf-8")
+        if re.fullmatch(GENERATED, kept):
+            return kept
+    found = secrets.token_hex(KEY_BYTES)
+    with contextlib.suppress(DamagedError, FileNotFoundError, RefusedError):
+        live = of_release(app, routing.live_release(app)).get("SECRET_KEY", "")
+        found = live if re.fullmatch(GENERATED, live) else found
+    files.write(path, found, mode=0o600)
+    return found

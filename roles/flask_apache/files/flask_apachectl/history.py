@@ -7,7 +7,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl.host import report
+from flask_apachectl import routing
+from flask_apachectl.host import files, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 DEPLOYED = ("deploy", "promote")
+KEYS = ("time", "action", "release", "by")  # of an entry
 MADE_LIVE = (*DEPLOYED, "rollback")  # the actions in the audit log after which a release was live
 
 
@@ -37,13 +39,40 @@ def last_live(history: Sequence[dict[str, Any]], live: str | None, kept: Sequenc
 
 
 def read(app: App) -> list[dict[str, Any]]:
-    """Return the audit log, oldest first; a line cut off by a crash is skipped."""
-    entries = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in app.history.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                entries.append(json.loads(line))
-    return entries
+    """Return the audit log, oldest first; a line that is cut off or damaged is skipped."""
+    return [entry for entry in map(_entry, _lines(app)) if entry]
+
+
+def _lines(app: App) -> list[str]:
+    with contextlib.suppress(OSError):
+        return app.history.read_text(encoding="utf-8", errors="replace").splitlines()
+    return []
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    """Return what a line records, unless it is damaged."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_whole = isinstance(found, dict) and isinstance(found.get("action"), str) and {*KEYS} <= set(found)
+    return found if is_whole and "\ufffd" not in line else None
+
+
+def damaged(app: App) -> list[str]:
+    """Return the log's path, if it has lines that cannot be read, or does not know the live release."""
+    lines, live = _lines(app), routing.slot_release(app, routing.live_slot(app))
+    unreadable = any(line and _entry(line) is None for line in lines)
+    return [str(app.history)] if unreadable or (live and not lines) else []
+
+
+def repair(app: App) -> bool:
+    """Leave the readable lines alone in the log; tell whether there were others."""
+    if not damaged(app):
+        return False
+    text = "".join(json.dumps(entry) + "\n" for entry in read(app))
+    files.write(app.history, text, mode=0o600)
+    return True
 
 
 def record(app: App, action: str, release: str | None, previous: str | None = None) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def version(app: App) -> str:
     """Return the minor version of the app's interpreter, such as ``3.11``."""
     code = "import sys; print('{}.{}'.format(*sys.version_info))"
-    return subprocess.run([app.config["python"], "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run([app.spec.python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def entry(app: App, release: str) -> list[str]:
@@ -29,18 +29,18 @@ def entry(app: App, release: str) -> list[str]:
 def environment_of_commands(app: App) -> dict[str, str]:
     """Return what a command's environment has besides the release's own."""
     kept = {name: os.environ[name] for name in ("TERM", "COLUMNS", "LINES") if name in os.environ}
-    names = {"USER": app.config["user"], "LOGNAME": app.config["user"], "LANG": "C.UTF-8"}
+    names = {"USER": app.site.user, "LOGNAME": app.site.user, "LANG": "C.UTF-8"}
     return {**kept, **names, "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
 def umask(app: App) -> int:
     """Return the app's umask."""
-    return int(app.config["umask"] or "0022", 8)
+    return int(app.site.umask or "0022", 8)
 
 
 def become(app: App, command: Sequence[str]) -> None:
     """Replace this process by a command of the app's."""
-    release, user = routing.live_release(app), pwd.getpwnam(app.config["user"])
+    release, user = routing.live_release(app), pwd.getpwnam(app.site.user)
     program, script = entry(app, release)
     os.chdir(app.releases / release / "app")
     os.initgroups(user.pw_name, user.pw_gid)

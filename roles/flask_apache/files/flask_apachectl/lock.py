@@ -14,8 +14,11 @@ from flask_apachectl.host import files, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from flask_apachectl.app import App
+
+HOST_SECONDS = 120.0  # a proof of Apache's configuration and a reload are done by then
 
 
 @contextlib.contextmanager
@@ -24,8 +27,29 @@ def held(app: App) -> Iterator[None]:
 
     Raises RefusedError, naming the holder, when it is not free after the app's ``lock_wait`` (seconds).
     """
-    deadline = time.monotonic() + float(app.config.get("lock_wait", 0))
-    with (app.home / "lock").open("ab+", buffering=0) as file:
+    with _locked(app.home / "lock", app.name, float(app.site.lock_wait)):
+        try:
+            sweep(app)
+            yield
+        except OSError as error:
+            raise RefusedError(f"{error}\n{routing.consequence(app)}") from None
+
+
+@contextlib.contextmanager
+def host_held() -> Iterator[None]:
+    """Hold the host's lock, under which what apps share is decided and changed: for a moment, so others wait.
+
+    Whoever needs an app's lock, too, takes that one first.
+    """
+    with _locked(paths.HOST_LOCK, "this host's Apache configuration", HOST_SECONDS):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, what: str, seconds: float) -> Iterator[None]:
+    """Hold the lock of a file. Raises RefusedError, naming the holder, when it is not free after some seconds."""
+    deadline = time.monotonic() + seconds
+    with path.open("ab+", buffering=0) as file:
         os.fchmod(file.fileno(), 0o600)  # whoever can open it can hold it
         while True:
             try:
@@ -35,16 +59,13 @@ def held(app: App) -> Iterator[None]:
                 file.seek(0)
                 holder = file.read().decode().strip() or "another run"
                 if time.monotonic() >= deadline:
-                    raise RefusedError(f"{app.name} is being changed by {holder}: try again later") from None
+                    raise RefusedError(f"{what} is being changed by {holder}: try again later") from None
                 time.sleep(0.2)
         file.truncate(0)
         with contextlib.suppress(OSError):  # a full disk: the command may be one that makes room
             file.write(f"{report.operator()} (pid {os.getpid()}) since {report.timestamp()}".encode())
         try:
-            sweep(app)
             yield
-        except OSError as error:
-            raise RefusedError(f"{error}\n{routing.consequence(app)}") from None
         finally:
             file.truncate(0)
 
@@ -60,7 +81,10 @@ def sweep(app: App) -> None:
         (paths.RUN, f"build-{app.name}"),
         (app.home, f".{app.waiting.name}.*"),
         (app.releases, "*/.*"),
-        *((app.conf, f".{name}.*") for name in ("live.map", "secret_key")),
+        *(
+            (app.conf, f".{name}.*")
+            for name in ("live.map", "live.map.copy", "secret_key", "app.json", "env", "entry.wsgi")
+        ),
     )
     for directory, pattern in patterns:
         for debris in directory.glob(pattern):

@@ -1,41 +1,118 @@
-"""The kept releases of an app: their ids, which are complete, which may go."""
+"""The kept releases of an app: their ids, what each carries, which are whole, which may go."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, history, interpreter, paths, routing
+from flask_apachectl import declaration, environments, history, paths, routing
+from flask_apachectl.app import App, read_json
+from flask_apachectl.declaration import DamagedError, Spec
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files
+from flask_apachectl.host import files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flask_apachectl.app import App
 
-
-def release_id(
-    source: str, config: dict[str, Any], environment: dict[str, str], python: str, *, again: bool = False
-) -> str:
-    """Return a release's id: the source's id, and a digest of what else makes the release.
+def release_id(source: str, spec: Spec, environment: dict[str, str], *, again: bool = False) -> str:
+    """Return a release's id: the source's id, and a digest of what was declared; nothing of it is the host's.
 
     ``again`` gives another one, for when the release of the first id is live, with other secrets than it was made with.
     """
-    makings = [config["wsgi"], config["requirements"], config["pip_args"], config["python"], python, environment]
-    makings += [config["constraints"], config["extras"]]
-    makings += [config["index_url"], config["extra_index_urls"], config["wheelhouse"]]
-    makings += [[static["url"], static["path"]] for static in config["static"]]
-    makings += [sorted(data_links(config).items()), again]
-    return f"{source}-{files.short_hash(makings, 6)}"
+    return f"{source}-{files.short_hash([spec.inputs, environment, again], 6)}"
 
 
-def data_links(config: dict[str, Any]) -> dict[str, str]:
-    """Return the paths in a release that are to lead to directories of the app's data: {path: directory}."""
-    declared = config.get("data_directories", [])
-    return {each["link"]: each["name"] for each in declared if isinstance(each, dict) and each.get("link")}
+def wanted_release(app: App, source: str) -> str:
+    """Return the id of the release that a source and the declaration make.
+
+    There are two: the release of the first one may be live with other secrets, which came after a later release had
+    been live; then it must not be changed, and another one goes live in its place.
+    """
+    inputs = (source, app.spec, environments.declared(app))
+    first, second = (release_id(*inputs, again=again) for again in (False, True))
+    live = routing.slot_release(app, routing.live_slot(app))
+    if live is None or live not in (first, second):
+        return first
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        if environments.of_release(app, live) == environments.wanted(app):
+            return live
+        return second if live == first else first
+    return live  # its environment is damaged: it is made again
+
+
+def other_id(app: App, source: str, release: str) -> str:
+    """Return the other one of the two ids that a source and the declaration may have."""
+    ids = [release_id(source, app.spec, environments.declared(app), again=again) for again in (False, True)]
+    return ids[ids.index(release) - 1]
+
+
+def description(app: App, release: str) -> dict[str, Any]:
+    """Return what release.json says. Raises DamagedError or FileNotFoundError."""
+    path = app.releases / release / "release.json"
+    found = read_json(path)
+    if not (isinstance(found, dict) and isinstance(found.get("files"), dict) and isinstance(found.get("made"), str)):
+        raise DamagedError(f"{path} is damaged: run the role for this app")
+    return found
+
+
+def as_made(app: App, release: str | None) -> App:
+    """Return the app with the specification that a release carries; with the declared one when that is damaged."""
+    if release is None:
+        return app
+    try:
+        found = description(app, release)
+        spec = declaration.read(Spec, found.get("spec"), f"{app.releases / release / 'release.json'}: spec")
+    except (DamagedError, FileNotFoundError):
+        return app
+    return replace(app, spec=spec)
+
+
+def complete(app: App) -> list[str]:
+    """Return the ids of the releases that were made to their end, newest first."""
+    found = []
+    for path in app.releases.glob("*/release.json"):
+        if not path.parent.name.startswith("."):
+            with contextlib.suppress(DamagedError, FileNotFoundError):
+                description(app, path.parent.name)
+                found.append((path.stat().st_mtime_ns, path.parent.name))
+    return [release for _, release in sorted(found, reverse=True)]
+
+
+def damaged_files(app: App, release: str, *, thorough: bool = False) -> list[str]:
+    """Return the files of a release and of its virtual environment that are missing, cut or changed."""
+    directory = app.releases / release
+    try:
+        wanted = description(app, release)["files"]
+        declaration.read(Spec, description(app, release).get("spec"), "spec")
+    except (DamagedError, FileNotFoundError):
+        return [str(directory / "release.json")]
+    wrong = manifest.damage(directory, wanted, thorough=thorough)
+    try:
+        environments.of_release(app, release)
+    except (DamagedError, FileNotFoundError):
+        wrong.append(str(directory / "env"))
+    return wrong
+
+
+def is_irreversible(app: App, release: str) -> bool:
+    """Tell whether there is no way back behind a release, as it changed what older ones could not use."""
+    return (app.releases / release / "irreversible").exists()
+
+
+def refuse_to_cross(app: App, release: str) -> None:
+    """Raise RefusedError when an irreversible release was made live since a release was."""
+    irreversible = [each for each in complete(app) if is_irreversible(app, each)]
+    barrier = history.crossed(history.read(app), release, irreversible)
+    if barrier:
+        raise RefusedError(
+            f"{barrier} cannot be undone (flask_apache_irreversible): {release} may not work with what it left, such "
+            f"as a database's schema. {routing.consequence(app)} To go back nevertheless: "
+            "`flask-apachectl rollback --force`, or flask_apache_rollback_force: true"
+        )
 
 
 def prunable(by_age: Sequence[str], keep: int, protected: Sequence[str | None]) -> list[str]:
@@ -45,46 +122,15 @@ def prunable(by_age: Sequence[str], keep: int, protected: Sequence[str | None]) 
     return [release for release in by_age if release not in stay]
 
 
-def complete(app: App) -> list[str]:
-    """Return the ids of the complete releases, newest first."""
-    found = sorted(app.releases.glob("*/release.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [path.parent.name for path in found if not path.parent.name.startswith(".")]
-
-
-def wanted_release(app: App, source: str) -> str:
-    """Return the id of the release that a source and the declaration make.
-
-    There are two: the release of the first one may be live with other secrets, which came after a later release had
-    been live; then it must not be changed, and another one goes live in its place.
-    """
-    makings = (source, app.config, environments.declared(app), interpreter.version(app))
-    first, second = (release_id(*makings, again=again) for again in (False, True))
-    live = routing.slot_release(app, routing.live_slot(app))
-    if live is None or live not in (first, second):
-        return first
-    if environments.of_release(app, live) == environments.wanted(app):
-        return live
-    return second if live == first else first
-
-
-def is_irreversible(app: App, release: str) -> bool:
-    """Tell whether there is no way back behind a release, as it changed what older ones could not use."""
-    return (app.releases / release / "irreversible").exists()
-
-
 def prune(app: App) -> None:
     """Remove the oldest releases, never one in a slot or the previous live one, and what only they needed."""
     kept = complete(app)
     live = routing.slot_release(app, routing.live_slot(app))
-    protected = [
-        live,
-        *(routing.slot_release(app, slot) for slot in paths.SLOTS),
-        history.last_live(history.read(app), live, kept),
-    ]
-    protected += in_use(app)
-    for release in prunable(kept, app.config["keep_releases"], protected):
+    protected = [live, *(routing.slot_release(app, slot) for slot in paths.SLOTS)]
+    protected += [history.last_live(history.read(app), live, kept), *in_use(app)]
+    for release in prunable(kept, app.site.keep_releases, protected):
         files.remove(app.releases / release)
-    needed = {(app.releases / release / "venv").resolve() for release in complete(app)}
+    needed = {(path / "venv").resolve() for path in app.releases.iterdir()}
     for venv in app.venvs.iterdir():
         if venv not in needed:
             files.remove(venv)
@@ -99,16 +145,3 @@ def in_use(app: App) -> list[str]:
             if directory.is_relative_to(app.releases):
                 found.add(directory.relative_to(app.releases).parts[0])
     return sorted(found)
-
-
-def refuse_to_cross(app: App, release: str) -> None:
-    """Raise RefusedError when an irreversible release was made live since a release was."""
-    barrier = history.crossed(
-        history.read(app), release, [each for each in complete(app) if is_irreversible(app, each)]
-    )
-    if barrier:
-        raise RefusedError(
-            f"{barrier} cannot be undone (flask_apache_irreversible): {release} may not work with what it left, such "
-            f"as a database's schema. {routing.consequence(app)} To go back nevertheless: "
-            "`flask-apachectl rollback --force`, or flask_apache_rollback_force: true"
-        )

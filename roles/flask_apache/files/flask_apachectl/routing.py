@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import re
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ class Routes:
     probe: tuple[str, str] = ("", "")
     maintenance: str = ""  # the operator's secret, while the app is closed to visitors
     drain: bool = False
+    ready: str = ""  # the live release's own health check: what load balancers are told
 
     def render(self) -> str:
         """Return the file's text."""
@@ -46,6 +48,8 @@ class Routes:
             lines += ["maintenance on", f"bypass-{self.maintenance} on"]
         if self.drain:
             lines.append("drain on")
+        if self.ready:
+            lines.append(f"ready {self.ready}")
         return "\n".join(lines) + "\n"
 
     @classmethod
@@ -64,6 +68,7 @@ class Routes:
             releases=tuple(prefixed["release-"].items()),
             maintenance=next(iter(prefixed["bypass-"]), ""),
             drain="drain" in entries,
+            ready=entries.get("ready", ""),
         )
 
 
@@ -73,11 +78,24 @@ def other(slot: str | None) -> str:
 
 
 def read(app: App) -> Routes:
-    """Return which pool gets which request."""
-    try:
-        return Routes.parse(app.map.read_text(encoding="utf-8", errors="replace"))
-    except FileNotFoundError:
-        return Routes(live="")
+    """Return which pool gets which request: what the map says, or its copy, to which Apache turns, too."""
+    routes = Routes(live="")
+    for path in (app.map, app.map_copy):
+        with contextlib.suppress(OSError):
+            routes = Routes.parse(path.read_text(encoding="utf-8", errors="replace"))
+        if routes.live in paths.SLOTS:
+            break
+    return routes
+
+
+def damaged(app: App) -> list[str]:
+    """Return those of the map and its copy that are not as they were written."""
+    wanted = read(app).render()
+    return [
+        str(path)
+        for path in (app.map, app.map_copy)
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != wanted
+    ]
 
 
 def live_slot(app: App) -> str | None:
@@ -109,15 +127,16 @@ def consequence(app: App) -> str:
 
 
 def switch(app: App, slot: str) -> None:
-    """Let a slot's pool serve the visitors: all of them, so a canary ends."""
+    """Let a slot's pool serve all visitors, so a canary ends. ``app`` is as the slot's release was made."""
     routes = read(app)
-    write(app, Routes(live=slot, maintenance=routes.maintenance, drain=routes.drain))
+    write(app, Routes(live=slot, maintenance=routes.maintenance, drain=routes.drain, ready=app.url_path))
 
 
 def write(app: App, routes: Routes) -> None:
     """Replace the map, readable to Apache only, for it holds secrets."""
-    before = app.map.stat().st_mtime_ns if app.map.exists() else 0
-    files.write(app.map, routes.render(), mode=0o640, group=grp.getgrnam("www-data").gr_gid, newer_than=before)
+    for path in (app.map_copy, app.map):
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        files.write(path, routes.render(), mode=0o640, group=grp.getgrnam("www-data").gr_gid, newer_than=before)
 
 
 def live_release(app: App) -> str:

@@ -1,1 +1,1 @@
-"""Tests of what is made beside the live release."""
+"""Tests of what builds a release."""

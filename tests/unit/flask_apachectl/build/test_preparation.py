@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl import routing
-from flask_apachectl.build import environment, preparation
+from flask_apachectl import routing, venvs
+from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
@@ -41,7 +41,7 @@ def test_a_release_whose_virtual_environment_broke_is_built_anew(host: Host) -> 
     venv = (host.app.releases / release / "venv").resolve()
     (venv / "bin/python").unlink()
     assert host.prepare(SOURCES[0]) == release == host.live()
-    assert environment.is_complete(venv)
+    assert venvs.is_complete((host.app.releases / release / "venv").resolve())
     assert (host.debris(), host.releases()) == ([], [release])
 
 
@@ -60,7 +60,7 @@ def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_bu
                 break
             assert (host.live(), host.releases()) == (release, [release])
             host.command("prepare", source=SOURCES[0])
-            assert environment.is_complete(venv)
+            assert venvs.is_complete((host.app.releases / release / "venv").resolve())
             assert host.debris() == []
         finally:
             host.close()
@@ -99,6 +99,11 @@ def test_a_lost_map_is_written_anew(host: Host) -> None:
     release = [host.deploy(source)["release"] for source in SOURCES[:2]][-1]
     before = host.app.map.read_text()
     for damage in ("", "base red\n"):
+        host.app.map.write_text(damage)
+        assert host.live() == release  # as the copy says
+        host.command("activate", release=release)
+        assert (host.app.map.read_text(), host.live()) == (before, release)
+        host.app.map_copy.write_text(damage)
         host.app.map.write_text(damage)
         host.command("prepare", source=SOURCES[1])
         assert (host.app.map.read_text(), host.live()) == (before, release)

@@ -12,7 +12,7 @@ import pytest
 from flask_apachectl.build import staging
 from flask_apachectl.errors import RefusedError
 
-from tests.unit.flask_apachectl.samples import listed
+from tests.unit.flask_apachectl.samples import changed, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,10 +132,15 @@ def test_a_source_is_staged_from_a_release_of_it(app: App) -> None:
 
 
 @pytest.fixture
-def staged(app: App, tmp_path: Path) -> Path:
-    """Return a staged source; it wants two of its paths to lead to the app's data."""
-    wanted = [{"name": "own", "link": "instance"}, "uploads", {"name": "media/pictures", "link": "static/pictures"}]
-    app.config["data_directories"] = wanted
+def linked(app: App) -> App:
+    """Return an app that wants two paths of its source to lead to its data."""
+    wanted = [("own", "instance"), ("uploads", ""), ("media/pictures", "static/pictures")]
+    return changed(app, data_directories=[{"name": name, "link": link} for name, link in wanted])
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    """Return a staged source."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "app.py").write_text("")
@@ -143,31 +148,30 @@ def staged(app: App, tmp_path: Path) -> Path:
     return source
 
 
-def test_links_lead_to_the_data(app: App, staged: Path) -> None:
+def test_links_lead_to_the_data(linked: App, staged: Path) -> None:
     (staged / "instance").mkdir()
     (staged / "instance/.gitkeep").write_text("")
     for _ in range(2):  # a release may be copied from another one
-        staging.link_data(app, staged)
-        assert (staged / "instance").readlink() == app.data / "own"
-        assert (staged / "static/pictures").readlink() == app.data / "media/pictures"
-    app.config["data_directories"] = []
-    staging.link_data(app, staged)
+        staging.link_data(linked, staged)
+        assert (staged / "instance").readlink() == linked.data / "own"
+        assert (staged / "static/pictures").readlink() == linked.data / "media/pictures"
+    staging.link_data(changed(linked, data_directories=[]), staged)
     assert [path.name for path in staged.rglob("*") if path.is_symlink()] == ["inner"]
 
 
-def test_content_where_the_data_should_be_is_refused(app: App, staged: Path) -> None:
+def test_content_where_the_data_should_be_is_refused(linked: App, staged: Path) -> None:
     (staged / "instance").mkdir()
     (staged / "instance/shop.sqlite").write_text("")
     with pytest.raises(RefusedError, match=r"instance .*has shop.sqlite there: leave it out \(flask_apache_source"):
-        staging.link_data(app, staged)
+        staging.link_data(linked, staged)
     (staged / "instance/shop.sqlite").unlink()
     (staged / "static").write_text("")
     with pytest.raises((RefusedError, OSError)):
-        staging.link_data(app, staged)
+        staging.link_data(linked, staged)
 
 
 @pytest.mark.parametrize(("link", "target"), [("instance", "inner"), ("static", "..")])
-def test_a_link_of_the_source_in_the_way_is_refused(app: App, staged: Path, link: str, target: str) -> None:
+def test_a_link_of_the_source_in_the_way_is_refused(linked: App, staged: Path, link: str, target: str) -> None:
     (staged / link).symlink_to(target)
     with pytest.raises(RefusedError, match="lead"):
-        staging.link_data(app, staged)
+        staging.link_data(linked, staged)

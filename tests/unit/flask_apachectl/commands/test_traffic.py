@@ -21,4 +21,4 @@ def test_maintenance_and_drain_outlast_a_deploy(host: Host) -> None:
     }
     assert host.command("drain", state="on")["changed"] is False
     assert host.command("maintenance", state="off")["changed"] is True
-    assert routing.read(host.app) == Routes(live=routing.live_slot(host.app) or "", drain=True)
+    assert routing.read(host.app) == Routes(live=routing.live_slot(host.app) or "", drain=True, ready="/")

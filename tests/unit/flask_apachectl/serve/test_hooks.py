@@ -38,7 +38,7 @@ def test_a_failing_hook_stops_the_release_and_runs_again(host: Host, hook: str) 
 
 
 def test_hooks_before_the_check_run_before_the_app_is_imported(host: Host) -> None:
-    host.reconfigure(hooks=[{"at": "before_check", "run": "before_check"}])
+    host.reconfigure(hooks=[{"at": "before_check", "run": "before_check", "once": False, "timeout": 9}])
     one = host.deploy(SOURCES[0])["release"]
     assert host.hooks == [("before_check", f".{one}.partial")]
     host.deploy(SOURCES[0])
@@ -74,7 +74,7 @@ def test_hooks_of_a_canary_run_once(host: Host) -> None:
 
 
 def test_a_hook_for_one_host_is_left_to_it(host: Host) -> None:
-    host.reconfigure(hooks=[{"at": "before_start", "run": "migrate", "once": True}])
+    host.reconfigure(hooks=[{"at": "before_start", "run": "migrate", "once": True, "timeout": 9}])
     release = host.prepare(SOURCES[0])
     assert not host.command("before_start", release=release, skip_once=True)["changed"]
     assert host.hooks == []

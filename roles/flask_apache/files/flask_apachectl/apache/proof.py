@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, programs, report
+from flask_apachectl.host import desired, files, programs, report
 
 if TYPE_CHECKING:
-    from flask_apachectl.app import App
+    from collections.abc import Sequence
+
+    from flask_apachectl.host.desired import Wanted
 
 UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--")
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
 STARTED = ("AH00489", "AH00163")  # the server's own word in its error log that it serves
 
 
-def differences(wanted: dict[str, Any]) -> list[str]:
-    """Return the paths of Apache's configuration that are not as wanted: files with their content, links, no links."""
-    found = []
-    for file in wanted["files"]:
-        installed = Path(file["dest"])
-        if not installed.is_file() or installed.read_bytes() != Path(file["src"]).read_bytes():
-            found.append(str(installed))
-    for path, target in wanted["links"]:
-        current = os.readlink(path) if os.path.islink(path) else ""
-        if current != target or (not target and os.path.lexists(path)):
-            found.append(path)
-    return found
-
-
-def arrange(wanted: dict[str, Any]) -> None:
-    """Make Apache's configuration as wanted: in a shadow's own view of it."""
-    for file in wanted["files"]:
-        shutil.copyfile(file["src"], file["dest"])
-    for path, target in wanted["links"]:
-        files.remove(Path(path))
-        if target:
-            Path(path).symlink_to(target)
-
-
-def shadow(wanted: dict[str, Any], copies: Path) -> None:
+def shadow(wanted: Sequence[Wanted], copies: Path) -> None:
     """Start Apache with the wanted configuration where it touches nothing: called in namespaces of its own.
 
     ``copies`` is an empty directory. Raises RefusedError with what Apache said when it does not come up.
@@ -63,7 +39,8 @@ def shadow(wanted: dict[str, Any], copies: Path) -> None:
         copy = copies / directory.replace("/", "_")
         files.copy_tree(directory, copy)
         mount("--bind", str(copy), directory)
-    arrange(wanted)
+    for each in wanted:
+        desired.make(each)
     for directory in ("/run/apache2", "/run/lock/apache2", "/var/log"):
         if Path(directory).is_dir():
             mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)
@@ -90,19 +67,25 @@ def said(output: Path) -> str:
     return "\n".join(dict.fromkeys(report.LOG_PREFIX.sub("", text).splitlines()))
 
 
-def prove(app: App, wanted: str) -> None:
+def prove(wanted: Sequence[Wanted]) -> None:
     """Start Apache aside with the wanted configuration. Raises RefusedError when it does not come up."""
     if subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode:
         report.say("prove   not possible here: no right to make namespaces; Apache's configtest has to do")
         return
     report.say("prove   Apache's new configuration")
-    program = [*programs.itself(), "--json", "--app", app.name]
     with tempfile.TemporaryDirectory(prefix="flask-apache-shadow.") as copies:
-        command = [*UNSHARE, *program, "shadow", wanted, copies]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, pass_fds=programs.inherited())
+        command = [*UNSHARE, *programs.itself(), "--json", "shadow", copies]
+        done = subprocess.run(
+            command,
+            input=json.dumps([desired.to_json(each) for each in wanted]),
+            check=False,
+            capture_output=True,
+            text=True,
+            pass_fds=programs.inherited(),
+        )
     try:
         result = json.loads(done.stdout)
     except ValueError:
-        raise RefusedError(f"Apache's new configuration could not be tried out:\n{report.tail(done.stderr)}") from None
+        raise RefusedError(f"Apache's new configuration could not be proved:\n{report.tail(done.stderr)}") from None
     if result.get("failed"):
-        raise RefusedError(f"{result['msg']}\nNothing of it is installed. {routing.consequence(app)}")
+        raise RefusedError(result["msg"])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
+import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
 
+LOADS_WITHIN = 15.0  # seconds after a reload
 NO_APACHE = "Apache is not running: see `systemctl status apache2`, or `apache2ctl configtest`"
 
 
@@ -25,5 +30,39 @@ def pid() -> int | None:
 
 def expect_none(app: App) -> None:
     """Refuse to go on without Apache, unless an image is being built."""
-    if app.config["manage_service"]:
+    if app.site.manage_service:
         raise RefusedError(NO_APACHE)
+
+
+def loaded(app: App) -> str:
+    """Return the digest of the app's configuration that the running Apache has loaded, or nothing."""
+    connection = http.client.HTTPConnection("127.0.0.1", app.site.port, timeout=app.spec.health_request_timeout)
+    headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration", "Connection": "close"}
+    try:
+        connection.request("GET", app.site.mount, headers=headers)
+        return str(connection.getresponse().getheader("X-Flask-Apache-Configuration", ""))
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
+def load(app: App, digest: str, *, restart: bool) -> None:
+    """Let the running Apache load its configuration. Raises RefusedError when it does not, or not this one.
+
+    ``digest`` is that of the app's configuration, or nothing once the app is removed.
+    """
+    report.say(f"{'restart' if restart else 'reload '} Apache")
+    verb = "restart" if restart else "reload"
+    command = ["systemctl", verb, "apache2"] if paths.SYSTEMD.is_dir() else ["/etc/init.d/apache2", verb]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise RefusedError(f"Apache cannot {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
+    deadline = time.monotonic() + LOADS_WITHIN
+    while loaded(app) != digest:
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                f"Apache has not loaded the configuration of {app.name} {LOADS_WITHIN:.0f} s after its {verb}: another "
+                f"virtual host may answer for {app.site.server_name}:{app.site.port}; see `apache2ctl -S`"
+            )
+        time.sleep(0.1)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import interpreter, paths, routing
+from flask_apachectl import interpreter, paths, routing, venvs
 from flask_apachectl.build import credentials, staging
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
@@ -22,30 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_apachectl.app import App
+    from flask_apachectl.declaration import Spec
 
 
-def index_arguments(config: dict[str, Any], wheelhouse: Path | None) -> list[str]:
+def index_arguments(spec: Spec, wheelhouse: Path | None) -> list[str]:
     """Return the installer's arguments for where packages come from."""
     if wheelhouse:
         return ["--no-index", "--find-links", str(wheelhouse)]
-    first = ["--index-url", config["index_url"]] if config["index_url"] else []
-    return first + [word for url in config["extra_index_urls"] for word in ("--extra-index-url", url)]
+    first = ["--index-url", spec.index_url] if spec.index_url else []
+    return first + [word for url in spec.extra_index_urls for word in ("--extra-index-url", url)]
 
 
-def venv_key(plan: dict[str, Any], source: Path, source_id: str, config: dict[str, Any], python: str) -> str:
+def venv_key(plan: dict[str, Any], source: Path, source_id: str, spec: Spec, python: str) -> str:
     """Return the name of the virtual environment that a source needs: a digest of what goes into it."""
-    tied = plan["tied"] or any((source / argument).exists() for argument in config["pip_args"])
-    origin = [config["index_url"], config["extra_index_urls"], config["wheelhouse"], source_id if tied else None]
-    return files.short_hash([config["python"], python, config["pip_args"], plan["makings"], origin], 12)
-
-
-def is_complete(venv: Path) -> bool:
-    """Tell whether a virtual environment was built to its end and its interpreter still runs it."""
-    try:
-        python = json.loads((venv / "complete.json").read_text(encoding="utf-8"))["python"]
-    except (OSError, ValueError):
-        return False
-    return (venv / "bin/python").exists() and (venv / f"lib/python{python}/site-packages").is_dir()
+    tied = plan["tied"] or any((source / argument).exists() for argument in spec.pip_args)
+    origin = [spec.index_url, spec.extra_index_urls, spec.wheelhouse, source_id if tied else None]
+    return files.short_hash([spec.python, python, spec.pip_args, plan["inputs"], origin], 12)
 
 
 @dataclass(frozen=True)
@@ -84,11 +76,11 @@ class Workshop:
 
     def install(self, tools: Path, venv: Path, arguments: Sequence[str]) -> None:
         """Install into a virtual environment."""
-        if self.app.config["installer"] == "uv":
+        if self.app.spec.installer == "uv":
             command = [f"{tools}/bin/uv", "pip", "install", "--quiet", "--python", f"{venv}/bin/python"]
         else:
             command = [f"{venv}/bin/python", f"{tools}/only/pip", "install", "--quiet"]
-        origin = index_arguments(self.app.config, wheelhouse(self.app, self.group))
+        origin = index_arguments(self.app.spec, wheelhouse(self.app, self.group))
         try:
             self.run(*command, *origin, *arguments)
         except RefusedError as failure:
@@ -116,7 +108,7 @@ def workshop(app: App, source: Path, group: int) -> Iterator[Workshop]:
         "UV_PYTHON_DOWNLOADS": "never",
         "NETRC": str(private / "netrc"),
     }
-    work = Workshop(app, group, source, time.monotonic() + app.config["build_timeout"], environment)
+    work = Workshop(app, group, source, time.monotonic() + app.spec.build_timeout, environment)
     known = credentials.of_addresses(app.index_urls)
     if not known:
         yield work
@@ -137,7 +129,7 @@ def workshop(app: App, source: Path, group: int) -> Iterator[Workshop]:
         finally:  # pip keeps the headers of a request that its answer varies by
             clean = 'grep -rlZF -f "$0" "$1" | xargs -0 -r rm -f'
             command = ["sh", "-c", clean, str(private / "forms"), str(cache)]
-            programs.run(command, paths.BUILD_USER, group, home=cache, cwd=cache, seconds=app.config["build_timeout"])
+            programs.run(command, paths.BUILD_USER, group, home=cache, cwd=cache, seconds=app.spec.build_timeout)
     finally:
         files.remove(private)
         with contextlib.suppress(OSError):  # another app's
@@ -146,9 +138,9 @@ def workshop(app: App, source: Path, group: int) -> Iterator[Workshop]:
 
 def wheelhouse(app: App, group: int) -> Path | None:
     """Return the directory of the wheels that the role shipped, if that is where packages come from."""
-    if not app.config["wheelhouse"]:
+    if not app.spec.wheelhouse:
         return None
-    directory: Path = app.home / "wheelhouses" / app.config["wheelhouse"]
+    directory: Path = app.home / "wheelhouses" / app.spec.wheelhouse
     archive = directory.with_name(f"{directory.name}.tar.gz")
     if not directory.exists():
         if not archive.exists():
@@ -165,14 +157,14 @@ def wheelhouse(app: App, group: int) -> Path | None:
 
 def make_tools(work: Workshop, python: str) -> Path:
     """Return a virtual environment with the installer, for all apps of a host with the same interpreter."""
-    config = work.app.config
-    uv = "uv==" + config["uv_version"] if config["installer"] == "uv" else ""
-    tools: Path = paths.CACHE / "tools" / files.short_hash([config["python"], python, uv], 12)
+    spec = work.app.spec
+    uv = "uv==" + spec.uv_version if spec.installer == "uv" else ""
+    tools: Path = paths.CACHE / "tools" / files.short_hash([spec.python, python, uv], 12)
     tools.parent.mkdir(exist_ok=True)
     tools.parent.chmod(0o755)
     with (paths.CACHE / "tools.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # another app's run may be making them
-        if is_complete(tools):
+        if venvs.is_whole(tools, python):
             return tools
         report.say(f"tools   {tools}")
         for debris in tools.parent.glob(".*"):
@@ -181,16 +173,16 @@ def make_tools(work: Workshop, python: str) -> Path:
         partial.mkdir()
         try:
             os.chown(partial, pwd.getpwnam(paths.BUILD_USER).pw_uid, work.group)
-            work.run(config["python"], "-m", "venv", str(partial))
+            work.run(spec.python, "-m", "venv", str(partial))
             if uv:
                 expect_access(work)
-                origin = index_arguments(config, wheelhouse(work.app, work.group))
+                origin = index_arguments(spec, wheelhouse(work.app, work.group))
                 work.run(f"{partial}/bin/python", "-m", "pip", "install", "--quiet", *origin, uv)
             # pip alone, to run in a virtual environment that has none.
             (partial / "only").mkdir()
             (partial / "only/pip").symlink_to(f"../lib/python{python}/site-packages/pip")
             files.set_ownership(partial, 0, others=0o005)
-            files.write(partial / "complete.json", json.dumps({"python": python, "built": report.timestamp()}))
+            venvs.seal(partial, python, mode=0o644)
             files.remove(tools)
             partial.rename(tools)
         finally:
@@ -200,7 +192,7 @@ def make_tools(work: Workshop, python: str) -> Path:
 
 def expect_access(work: Workshop) -> None:
     """Refuse to ask a private index without its credentials."""
-    if work.app.config["index_private"] and not work.app.index_urls:
+    if work.app.spec.index_private and not work.app.index_urls:
         raise RefusedError(
             "something has to be installed from a private index, whose credentials only the role has: run the role\n"
             + routing.consequence(work.app)
@@ -209,12 +201,12 @@ def expect_access(work: Workshop) -> None:
 
 def read_plan(work: Workshop, tools: Path, lines_file: Path) -> dict[str, Any]:
     """Return how to install what the source needs, as its files say."""
-    config = work.app.config
+    spec = work.app.spec
     question = {
-        "requirements": config["requirements"],
-        "constraints": config["constraints"],
-        "extras": config["extras"],
-        "wsgi": config["wsgi"],
+        "requirements": spec.requirements,
+        "constraints": spec.constraints,
+        "extras": spec.extras,
+        "wsgi": spec.wsgi,
         "lines_file": str(lines_file),
     }
     try:
@@ -245,8 +237,8 @@ def build(app: App, source: str, release: Path, group: int) -> Path:
         plan = read_plan(work, tools, lines_file)
         if plan["lines"]:
             files.write(lines_file, "\n".join([*plan["lines"], ""]), mode=0o640, group=group)
-        venv = app.venvs / venv_key(plan, work.source, source, app.config, python)
-        if is_complete(venv):
+        venv = place(app, venv_key(plan, work.source, source, app.spec, python), python)
+        if venvs.is_whole(venv, python):
             return venv
         if plan["steps"]:
             expect_access(work)
@@ -254,11 +246,18 @@ def build(app: App, source: str, release: Path, group: int) -> Path:
         files.remove(venv)
         venv.mkdir(mode=paths.READABLE_TO_THE_APP)
         os.chown(venv, pwd.getpwnam(paths.BUILD_USER).pw_uid, group)
-        work.run(app.config["python"], "-m", "venv", "--without-pip", str(venv))
+        work.run(app.spec.python, "-m", "venv", "--without-pip", str(venv))
         for step in plan["steps"]:
-            work.install(tools, venv, [*app.config["pip_args"], *step])
+            work.install(tools, venv, [*app.spec.pip_args, *step])
     files.set_ownership(venv, group)
-    files.write(
-        venv / "complete.json", json.dumps({"python": python, "built": report.timestamp()}), mode=0o640, group=group
-    )
+    venvs.seal(venv, python, group)
     return venv
+
+
+def place(app: App, key: str, python: str) -> Path:
+    """Return where a virtual environment is, or is to be built: never where the live release's own is damaged."""
+    places = [app.venvs / key, app.venvs / f"{key}-2"]
+    live = routing.slot_release(app, routing.live_slot(app))
+    serving = (app.releases / live / "venv").resolve() if live else None
+    whole = [path for path in places if venvs.is_whole(path, python)]
+    return next(iter(whole or [path for path in places if path != serving]))

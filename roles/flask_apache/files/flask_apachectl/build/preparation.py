@@ -8,13 +8,14 @@ import os
 import pwd
 import subprocess
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, history, interpreter, paths, releases, routing, slots
+from flask_apachectl import environments, history, interpreter, paths, releases, routing, slots, venvs
 from flask_apachectl.apache import server
 from flask_apachectl.build import environment, staging, static
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, programs, report
+from flask_apachectl.host import files, manifest, programs, report
 from flask_apachectl.serve import hooks, start
 
 if TYPE_CHECKING:
@@ -27,44 +28,55 @@ ABANDONED = 3600 * 10**9  # nanoseconds after which a shipped source that no run
 
 def prepare(app: App, source: str) -> dict[str, Any]:
     """Make the release of a shipped source, complete and checked, beside the live one."""
-    group = grp.getgrnam(app.config["user"]).gr_gid
+    group = grp.getgrnam(app.site.user).gr_gid
     make_slots(app, group)
-    release = releases.wanted_release(app, source)
-    directory = app.releases / release
+    release = wanted_release(app, source)
     staging.make_data_directories(app)
-    partial = app.releases / f".{release}.partial"
-    made = (directory / "release.json").exists()
-    changed = not made or not environment.is_complete((directory / "venv").resolve())
-    venvs = set(app.venvs.iterdir())
+    directory, before = app.releases / release, set(app.venvs.iterdir())
+    changed = bool(releases.damaged_files(app, release))
+    rebuilt = not changed and not venvs.is_whole((directory / "venv").resolve(), interpreter.version(app))
     try:
-        if not made:
-            make_release(app, source, release, partial, group)
-            files.remove(directory)
-            partial.rename(directory)
-            files.sync_directory(app.releases)
-        elif changed:  # it may be live: its directory stays where it is
+        if changed:
+            make_release(app, source, release, group)
+        elif rebuilt:  # it may be live: its directory stays where it is
             files.replace_link(directory / "venv", environment.build(app, source, directory, group))
             check(app, release, directory)
+            renew(app, release)
     except BaseException as error:
-        for unfinished in (
-            partial,
-            *(path for path in set(app.venvs.iterdir()) - venvs if not environment.is_complete(path)),
-        ):
-            files.remove(unfinished)
+        for path in set(app.venvs.iterdir()) - before:
+            if not venvs.is_complete(path):
+                files.remove(path)
+        files.remove(app.releases / f".{release}.partial")
         if isinstance(error, OSError):
             raise RefusedError(f"release {release} cannot be made: {error}\n{routing.consequence(app)}") from None
         raise
-    if made and environments.of_release(app, release) != environments.wanted(
-        app
-    ):  # its secrets were replaced meanwhile
+    changed |= rebuilt
+    if environments.of_release(app, release) != environments.wanted(app):  # its secrets were replaced meanwhile
         environments.assign(app, release, environments.wanted(app))
         changed = True
-    if releases.is_irreversible(app, release) != app.config.get("irreversible", False):
+    if releases.is_irreversible(app, release) != app.spec.irreversible:
         changed = True
         mark = directory / "irreversible"
         mark.unlink() if mark.exists() else mark.touch(mode=0o640)
+    if changed:
+        files.sync_filesystem(app.releases)
     clear_incoming(app, source)
     return {"changed": changed, "release": release}
+
+
+def wanted_release(app: App, source: str) -> str:
+    """Return the id of the release to make: another one than the live release when that is damaged."""
+    release = releases.wanted_release(app, source)
+    if release == routing.slot_release(app, routing.live_slot(app)) and releases.damaged_files(app, release):
+        return releases.other_id(app, source, release)
+    return release
+
+
+def renew(app: App, release: str) -> None:
+    """Let the processes that run a release be outdated, as it has another virtual environment now."""
+    for slot in paths.SLOTS:
+        if routing.slot_release(app, slot) == release:
+            slots.assign(app, slot, app.releases / release)
 
 
 def clear_incoming(app: App, source: str) -> None:
@@ -74,8 +86,9 @@ def clear_incoming(app: App, source: str) -> None:
             archive.unlink()
 
 
-def make_release(app: App, source: str, release: str, partial: Path, group: int) -> None:
-    """Stage, build and check a release in a directory of its own."""
+def make_release(app: App, source: str, release: str, group: int) -> None:
+    """Stage, build and check a release in a directory of its own, and put it in its place."""
+    partial = app.releases / f".{release}.partial"
     staging.stage(app, source, partial)
     staging.link_data(app, partial / "app")
     venv = environment.build(app, source, partial, group)
@@ -84,6 +97,10 @@ def make_release(app: App, source: str, release: str, partial: Path, group: int)
     static.publish(app, release, partial)
     hooks.before_check(app, partial)
     check(app, release, partial)
+    seal(app, release, partial, group)
+    files.remove(app.releases / release)
+    partial.rename(app.releases / release)
+    files.sync_directory(app.releases)
 
 
 def make_slots(app: App, group: int) -> None:
@@ -97,7 +114,7 @@ def make_slots(app: App, group: int) -> None:
         if not (empty / "venv/pyvenv.cfg").exists():
             files.remove(empty)
             (empty / "app").mkdir(parents=True)
-            subprocess.run([app.config["python"], "-m", "venv", "--without-pip", empty / "venv"], check=True)
+            subprocess.run([app.spec.python, "-m", "venv", "--without-pip", empty / "venv"], check=True)
             files.set_ownership(empty, group)
         if not (app.home / slot).exists():
             slots.assign(app, slot, empty)
@@ -122,32 +139,36 @@ def make_slots(app: App, group: int) -> None:
 def describe(app: App, release: str, partial: Path, group: int) -> None:
     """Compile the source to byte code, and snapshot what the release runs with."""
     compileall = ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(partial / "app")]
-    subprocess.run(["nice", app.config["python"], *compileall], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(["nice", app.spec.python, *compileall], check=False, stdout=subprocess.DEVNULL)
     files.set_ownership(partial / "app", group)
     files.write(partial / "env", json.dumps(environments.wanted(app)), mode=0o640, group=group)
-    description = {
+    entry = {"id": release, "app": app.name, "wsgi": app.spec.wsgi, "data": str(app.data), "made": report.timestamp()}
+    files.write(partial / "entry.json", json.dumps(entry), mode=0o640, group=group)
+
+
+def seal(app: App, release: str, partial: Path, group: int) -> None:
+    """Write the release's manifest: what it is judged by, and what tells whether its files are whole."""
+    kept = {
         "id": release,
-        "app": app.name,
-        "wsgi": app.config["wsgi"],
-        "python": interpreter.version(app),
-        "data": str(app.data),
         "made": report.timestamp(),
+        "spec": asdict(app.spec),
+        "files": manifest.of(partial, ["app", "public", "venv", "entry.json", "locked.txt"]),
     }
-    files.write(partial / "release.json", json.dumps(description), mode=0o640, group=group)
+    files.write(partial / "release.json", json.dumps(kept), mode=0o640, group=group)
 
 
 def check(app: App, release: str, partial: Path) -> None:
     """Import the app as its own user, aside."""
     report.say(f"check   {release}")
-    user = pwd.getpwnam(app.config["user"])
+    user = pwd.getpwnam(app.site.user)
     command = [f"{partial}/venv/bin/python", str(app.conf / "entry.wsgi")]
     try:
-        seconds = app.config["health_timeout"]
+        seconds = app.spec.health_timeout
         programs.run(command, user.pw_name, user.pw_gid, home=app.data, cwd=partial / "app", seconds=seconds)
     except RefusedError as failure:
         cause = str(failure).replace(f"{partial}/app/", "")
         raise RefusedError(
-            f"{app.config['wsgi']} of release {release} cannot be loaded:\n{cause}\n"
+            f"{app.spec.wsgi} of release {release} cannot be loaded:\n{cause}\n"
             f"{routing.consequence(app)} Correct the app, flask_apache_requirements or flask_apache_wsgi, then deploy "
             "again."
         ) from None

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import releases, routing
+from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
 
@@ -57,9 +57,8 @@ def make_data_directories(app: App) -> None:
 
     What is there stays as it is.
     """
-    user = pwd.getpwnam(app.config["user"])
-    for declared in app.config.get("data_directories", []):
-        path = app.data / (declared["name"] if isinstance(declared, dict) else declared)
+    user = pwd.getpwnam(app.site.user)
+    for path in [app.data / declared.name for declared in app.spec.data_directories]:
         try:
             programs.run(
                 ["mkdir", "-p", "--", str(path)], user.pw_name, user.pw_gid, home=app.data, cwd=app.data, seconds=60
@@ -74,7 +73,7 @@ def link_data(app: App, source: Path) -> None:
         for path in (Path(directory, name) for name in [*names, *others]):
             if path.is_symlink() and path.readlink().is_absolute():
                 path.unlink()
-    for link, name in releases.data_links(app.config).items():
+    for link, name in app.spec.data_links.items():
         path = source / link
         if not path.parent.resolve().is_relative_to(source.resolve()):
             raise RefusedError(f"{link} cannot lead to the app's data: the source leads elsewhere there")

@@ -31,7 +31,7 @@ def publish(app: App, release: str, partial: Path) -> None:
     public = partial / "public"
     before = app.releases / str(routing.slot_release(app, routing.live_slot(app))) / "public/plain"
     (public / "plain").mkdir(parents=True)
-    for url, path in sorted((static["url"], static["path"]) for static in app.config["static"]):
+    for url, path in sorted((each.url, each.path) for each in app.spec.static):
         top = source(app, release, partial, path)
         for file, name in published(top):
             target = public / "plain" / url.strip("/") / name

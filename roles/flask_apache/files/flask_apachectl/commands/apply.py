@@ -1,36 +1,171 @@
-"""Prove Apache's configuration before it is installed."""
+"""Make the host have what was declared for an app: files, Apache's configuration, and what apps share."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl.apache import proof
+from flask_apachectl import declaration, lock, paths, routing, slots
+from flask_apachectl.apache import proof, server, site
+from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import desired
+from flask_apachectl.host.desired import Change, Directory, File, Link
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Sequence
 
     from flask_apachectl.app import App
+    from flask_apachectl.commands.request import Request
+    from flask_apachectl.host.desired import Wanted
+
+RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
 
 
-def prove(app: App, options: argparse.Namespace) -> dict[str, Any]:
-    """Try Apache's new configuration out before it is installed; used by the role."""
-    changes = proof.differences(json.loads(options.wanted))
-    if changes:
-        proof.prove(app, options.wanted)
+def reserve(options: argparse.Namespace) -> dict[str, Any]:
+    """Take an app's name on this host, before its first deploy: a removal of the last other app leaves the rest."""
+    with lock.host_held():
+        paths.ETC.mkdir(mode=0o755, exist_ok=True)
+        (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
+    return {"changed": False, "msg": f"{options.app} is reserved"}
+
+
+def apply(options: argparse.Namespace) -> dict[str, Any]:
+    """Make the host have what was declared, and let Apache load it; with --plan only tell the difference."""
+    wanted = request.of_json(request.read())
+    app = wanted.app
+    if options.plan:
+        steps = _apache_steps(wanted)
+        changes = _changes([*wanted.directories, *_own_things(wanted, steps), *steps])
+        return _answer(app, changes, "would change")
+    with lock.held(app), lock.host_held():
+        steps = _apache_steps(wanted)
+        own = _own_things(wanted, steps)
+        differing = _changes(steps)
+        if differing:
+            _prove(app, steps, differing)
+        changes = _changes([*wanted.directories, *own]) + differing
+        entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
+        make([*wanted.directories, *own])
+        make(steps)
+        if entry:
+            _renew(app)
+        loaded = _load(app, differing)
+    answer = _answer(app, changes, "changed")
+    if loaded and not changes:
+        answer["msg"] = "Apache had not loaded its configuration; it has now"
+    return {**answer, "changed": bool(changes) or loaded, "reloaded": loaded}
+
+
+def make(things: Iterable[Wanted]) -> None:
+    """Make those things so that differ, in order."""
+    for each in things:
+        if desired.difference(each):
+            desired.make(each)
+
+
+def _apache_steps(wanted: Request) -> list[Wanted]:
+    """Return what Apache's configuration is to be, with the app as it is declared now."""
+    apps = {**site.sites(but=wanted.app.name), wanted.app.name: wanted.app.site}
+    return site.wanted(apps, wanted.app.name, wanted.apache)
+
+
+def _own_things(wanted: Request, steps: Sequence[Wanted] = ()) -> list[Wanted]:
+    """Return the app's own files, and the declaration, which lists all that was installed."""
+    app = wanted.app
+    things = [*wanted.directories, *wanted.files, *steps]
+    kept = {
+        "format": declaration.FORMAT,
+        "app": app.name,
+        "site": asdict(app.site),
+        "spec": asdict(app.spec),
+        "salt": wanted.salt,
+        "digest": wanted.digest,
+        "installed": [described(each) for each in things],
+    }
+    text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
+
+
+def described(thing: Wanted) -> dict[str, Any]:
+    """Return what tells later whether a thing is still as it was installed."""
+    found = desired.to_json(thing) if not isinstance(thing, File) else {"path": str(thing.path), "group": thing.group}
+    if isinstance(thing, File):
+        found |= {"mode": f"{thing.mode:04o}", "sha256": hashlib.sha256(thing.content).hexdigest()}
+    return found
+
+
+def differs(kept: dict[str, Any]) -> bool:
+    """Tell whether a thing is not as it was installed."""
+    if "sha256" not in kept:
+        return desired.difference(desired.of_json(kept)) is not None
+    path = Path(kept["path"])
+    try:
+        content = b"" if path.is_symlink() else path.read_bytes()
+    except OSError:
+        return True
+    whole = hashlib.sha256(content).hexdigest() == kept["sha256"] and not path.is_symlink()
+    return not whole or desired.difference(File(path, content, kept["group"], int(kept["mode"], 8))) is not None
+
+
+def _changes(things: Iterable[Wanted]) -> list[Change]:
+    return [change for change in map(desired.difference, things) if change]
+
+
+def _prove(app: App, steps: Sequence[Wanted], differing: Sequence[Change]) -> None:
+    try:
+        proof.prove(steps)
+    except RefusedError as failure:
+        names = ", ".join(change.path for change in differing)
+        raise RefusedError(f"{failure}\nNothing of it is installed ({names}). {routing.consequence(app)}") from None
+
+
+def _renew(app: App) -> None:
+    """Let the daemon processes that loaded another entry script be outdated."""
+    for slot in paths.SLOTS:
+        if (app.home / slot).exists():
+            slots.assign(app, slot, (app.home / slot).resolve())
+
+
+def expected_digest(app: App) -> str:
+    """Return the digest of the app's configuration on disk, which Apache is to have loaded."""
+    path = site.fragments().get(app.name)
+    text = path.read_text(encoding="utf-8", errors="replace") if path else ""
+    found = re.search(r'X-Flask-Apache-Configuration "([0-9a-f]+)"', text)
+    return found[1] if found else ""
+
+
+def _load(app: App, differing: Sequence[Change]) -> bool:
+    """Let a running Apache load what it has not loaded; tell whether it did."""
+    digest = expected_digest(app)
+    if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
+        return False
+    restart = any(change.path.endswith(RESTARTS) for change in differing)
+    server.load(app, digest, restart=restart)
+    return True
+
+
+def _answer(app: App, changes: Sequence[Change], verb: str) -> dict[str, Any]:
+    paths_changed = [change.path for change in changes]
     return {
         "changed": bool(changes),
-        "files": changes,
-        "msg": f"proved {', '.join(changes)}" if changes else "no change",
+        "paths": paths_changed,
+        "diff": [change.shown() for change in changes],
+        "msg": f"{app.name}: {verb} {', '.join(paths_changed)}" if changes else f"{app.name}: nothing to change",
     }
 
 
-def shadow(_app: App, options: argparse.Namespace) -> dict[str, Any]:
-    """Start Apache aside: part of prove."""
+def shadow(options: argparse.Namespace) -> dict[str, Any]:
+    """Start Apache aside: part of a proof."""
     if os.getpid() != 1:
-        raise RefusedError("this is a part of prove, which runs it where it touches nothing")
-    proof.shadow(json.loads(options.wanted), Path(options.copies))
+        raise RefusedError("this is a part of a proof, which runs it where it touches nothing")
+    wanted = [desired.of_json(each) for each in json.load(sys.stdin)]
+    proof.shadow([each for each in wanted if isinstance(each, (Directory, File, Link))], Path(options.copies))
     return {"msg": "it starts"}

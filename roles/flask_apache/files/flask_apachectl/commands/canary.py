@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Give a share of the visitors to a release in the idle pool; end it with promote or abort."""
-    if app.config["strategy"] == "rolling":
+    if app.site.strategy == "rolling":
         raise RefusedError("a canary needs two pools: flask_apache_strategy is rolling")
     with contextlib.ExitStack() as stack:
         if not options.plan:
@@ -43,7 +43,8 @@ def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
             if was_live:
                 releases.refuse_to_cross(app, release)
             at = "" if was_live else "before_switch"
-            start.start(app, slot, release, lambda: hooks.run_hooks(app, at, release, skip_once=options.skip_once))
+            made = releases.as_made(app, release)
+            start.start(made, slot, release, lambda: hooks.run_hooks(made, at, release, skip_once=options.skip_once))
         both = tuple((each, str(routing.slot_release(app, each))) for each in paths.SLOTS)
         routing.write(app, replace(routing.read(app), canary=slot, percent=percent, releases=both))
         history.record(app, f"canary {percent} %", release)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import lock, paths, releases, routing
-from flask_apachectl.build import preparation
-from flask_apachectl.commands import canary
+from flask_apachectl import environments, lock, paths, releases, routing
+from flask_apachectl.apache import server
+from flask_apachectl.app import read_json
+from flask_apachectl.build import fetch, preparation
+from flask_apachectl.commands import apply, canary, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import programs
 from flask_apachectl.serve import activation, hooks, units
@@ -21,16 +20,30 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 
-def prepare(app: App, options: argparse.Namespace) -> dict[str, Any]:
-    """Stage, build and check the release of a source that the role has shipped."""
+def fetch_source(_options: argparse.Namespace) -> dict[str, Any]:
+    """Get the source on the host, as the user of builds."""
+    wanted = fetch.Wanted.from_json(request.read())
+    try:
+        answer = fetch.get_on_host(wanted, [*programs.itself(), "fetch-as-build-user"])
+    except fetch.SourceError as error:
+        raise RefusedError(str(error)) from None
+    return {"changed": answer["archive"] is not None, "msg": f"the source is {answer['id']}", **answer}
+
+
+def prepare(options: argparse.Namespace) -> dict[str, Any]:
+    """Stage, build and check the release of a source that the role has shipped, as this run declares it."""
+    wanted = request.of_json(request.read())
+    app, source = wanted.app, options.source
     if options.plan:
-        release = releases.wanted_release(app, options.source) if (app.conf / "env").exists() else f"{options.source}-?"
-        missing = not (app.releases / release / "release.json").exists()
+        release = releases.release_id(source, app.spec, environments.declared(app))
+        missing = bool(releases.damaged_files(app, release))
         return {"changed": missing, "release": release, "msg": f"would build {release}" if missing else "nothing to do"}
-    if options.index_urls:
-        app = replace(app, index_urls=tuple(json.load(sys.stdin)))
+    with lock.host_held():
+        apply.make(wanted.directories)
     with lock.held(app):
-        result = preparation.prepare(app, options.source)
+        request.unpack(wanted)
+        apply.make(each for each in wanted.files if each.path.name == "entry.wsgi")
+        result = preparation.prepare(app, source)
     return {**result, "msg": f"{'built' if result['changed'] else 'kept'} {result['release']}"}
 
 
@@ -38,16 +51,17 @@ def before_start(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Run the hooks that come before a kept release's start, such as migrations; used by the role before activate."""
     if options.plan:
         changed = options.release != routing.slot_release(app, routing.live_slot(app))
-        commands = [
-            shlex.join(programs.split(hook["run"]))
-            for hook in hooks.declared(app, "before_start", skip_once=options.skip_once)
-        ]
+        found = hooks.declared(app, "before_start", skip_once=options.skip_once)
+        commands = [shlex.join(programs.split(hook.run)) for hook in found]
         changed = changed and bool(commands)
         return {"changed": changed, "msg": f"would run {', '.join(commands)}" if changed else "nothing to do"}
     with lock.held(app):
+        expect_declaration(app, options.declaration)
         if options.release not in releases.complete(app):
-            raise RefusedError(f"no release {options.release}: see `flask-apachectl releases`")
-        changed = hooks.before_start(app, options.release, skip_once=options.skip_once)
+            raise RefusedError(f"there is no release {options.release}: see `flask-apachectl releases`")
+        changed = hooks.before_start(
+            releases.as_made(app, options.release), options.release, skip_once=options.skip_once
+        )
     return {"changed": changed, "msg": "its hooks have run" if changed else "nothing to do"}
 
 
@@ -57,14 +71,32 @@ def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:
     if options.canary and live not in (None, options.release):
         return canary.canary(app, options)
     if options.plan:
-        changes = live != options.release or (paths.SYSTEMD.is_dir() and bool(units.due(app, options.release)))
+        made = releases.as_made(app, options.release)
+        changes = live != options.release or (paths.SYSTEMD.is_dir() and bool(units.due(made, options.release)))
         return {"changed": changes, "release": options.release, "msg": f"live is {live}, would be {options.release}"}
     with lock.held(app):
+        expect_declaration(app, options.declaration)
         routes = routing.read(app)
         promoted = routes.canary and options.release == dict(routes.releases).get(routes.canary)
         action = "promote" if promoted else "deploy"
         result = activation.activate(app, options.release, action, skip_once=options.skip_once)
     return {**result, "msg": f"{app.url} serves {result['release']}"}
+
+
+def expect_declaration(app: App, digest: str) -> None:
+    """Raise RefusedError when another run has declared the app after this one did, and Apache serves that."""
+    if digest and read_json(app.conf / "app.json").get("digest") != digest:
+        raise RefusedError(
+            f"another run has declared {app.name} meanwhile: nothing is activated, run this one again. "
+            f"{routing.consequence(app)}"
+        )
+    if server.pid() is not None and app.site.manage_service:
+        loaded = server.loaded(app)
+        if loaded != apply.expected_digest(app):
+            raise RefusedError(
+                f"Apache has not loaded {app.name}'s configuration: run the role, or see `apache2ctl -S`. "
+                f"{routing.consequence(app)}"
+            )
 
 
 def deploy(app: App, options: argparse.Namespace) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import interpreter, paths, routing
+from flask_apachectl import app as apps
+from flask_apachectl import interpreter, paths, releases, routing, venvs
 from flask_apachectl.apache import server
-from flask_apachectl.build import environment
+from flask_apachectl.commands import inspect
 from flask_apachectl.host import report
 from flask_apachectl.serve import health, pools, units
 
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
+    Finding = tuple[str, str]  # what is checked, and what to do when it is wrong
+
 LEAST_SPACE = 200 * 2**20  # bytes; a virtual environment with its cache takes about as much
+SHOWN = 5  # paths
 
 
-def doctor(app: App, _options: argparse.Namespace) -> dict[str, Any]:
+def doctor(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Look for what is wrong, and say what to do about it."""
-    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app)]
+    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app, options)]
     lines = [
         f"{'ok' if row['ok'] else 'WRONG':<6} {row['check']}{': ' if row['advice'] else ''}{row['advice']}"
         for row in rows
@@ -32,45 +35,66 @@ def doctor(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     return {"checks": rows, "failed": not all(row["ok"] for row in rows), "msg": "\n".join(lines)}
 
 
-def diagnose(app: App) -> Iterator[tuple[str, str]]:
-    """Yield what is checked, and what to do when it is wrong."""
-    running = server.pid() is not None
-    yield "Apache runs", "" if running else "see `systemctl status apache2`, or `apache2ctl configtest`"
+def diagnose(app: App, options: argparse.Namespace) -> Iterator[Finding]:
+    """Yield what is checked."""
+    release = routing.slot_release(app, routing.live_slot(app))
+    yield from of_apache()
+    yield from of_files(app, thorough=options.thorough)
+    yield "a release is live", "" if release else "run the role"
+    yield from of_pools(app)
+    if release:
+        made = releases.as_made(app, release)
+        yield from of_visitors(made, release)
+        yield from of_units(made, release)
+    space = shutil.disk_usage(app.home)
+    yield "there is room for releases", "" if space.free > LEAST_SPACE else f"only {space.free // 2**20} MiB are free"
+
+
+def of_apache() -> Iterator[Finding]:
+    """Look at Apache itself."""
+    yield "Apache runs", "" if server.pid() else "see `systemctl status apache2`, or `apache2ctl configtest`"
     test = subprocess.run(["apache2ctl", "configtest"], check=False, capture_output=True, text=True)
     yield "Apache's configuration is valid", "" if test.returncode == 0 else report.tail(test.stderr, 3).strip()
-    live = routing.live_slot(app)
-    release = routing.slot_release(app, live)
-    yield "a release is live", "" if release else "run the role"
+
+
+def of_files(app: App, *, thorough: bool) -> Iterator[Finding]:
+    """Compare what was installed, loaded and built with what is there."""
+    wrong = list(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough))
+    shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+    yield "everything is as it was declared and built", f"{shown}: run the role" if wrong else ""
+
+
+def of_pools(app: App) -> Iterator[Finding]:
+    """Look at the releases in the slots, and the daemon processes that run them."""
     for slot in paths.SLOTS:
         name = routing.slot_release(app, slot)
-        venv = (app.home / slot / "venv").resolve()
         if name:
-            good = environment.is_complete(venv)
-            yield f"{slot}: release {name} is whole", "" if good else "its virtual environment is not: run the role"
-        count = len(
-            [worker for worker in pools.workers(app) if worker.slot == slot and not pools.is_stale(app, worker)]
-        )
-        expected = app.config["processes"] if slot in app.slots else 0
-        if running:
-            yield (
-                f"{slot}: {expected} processes run it",
-                "" if count >= expected else f"{count} do: see {app.config['error_log']}",
-            )
-    if running and release:
-        answer = health.ask(app)
-        closed = routing.read(app).maintenance
-        yield (
-            "a visitor gets the app",
-            "it is closed for maintenance"
-            if closed
-            else ("" if health.is_healthy(app, answer) else health.explain(app, answer, release)),
-        )
-    due = units.due(app, release) if release and paths.SYSTEMD.is_dir() else {}
+            wrong = releases.damaged_files(app, name) + venvs.damage((app.releases / name / "venv").resolve())
+            yield f"{slot}: release {name} is whole", f"{', '.join(wrong[:SHOWN])}: run the role" if wrong else ""
+        own = [each for each in pools.workers(app) if each.slot == slot and not pools.is_stale(app, each)]
+        expected = app.site.processes if slot in app.slots else 0
+        if server.pid():
+            advice = "" if len(own) >= expected else f"{len(own)} do: see {app.site.error_log}"
+            yield f"{slot}: {expected} processes run it", advice
+
+
+def of_visitors(app: App, release: str) -> Iterator[Finding]:
+    """Ask as a visitor does."""
+    python, mine = interpreter.version(app), venvs.python_of((app.releases / release / "venv").resolve())
+    advice = "" if mine == python else f"{mine or 'unknown'}, now {python}: run the role"
+    yield "the release's Python is the host's", advice
+    if not server.pid():
+        return
+    if routing.read(app).maintenance:
+        yield "a visitor gets the app", "it is closed for maintenance"
+        return
+    answer = health.ask(app)
+    yield "a visitor gets the app", "" if health.is_healthy(app, answer) else health.explain(app, answer, release)
+
+
+def of_units(app: App, release: str) -> Iterator[Finding]:
+    """Look at the workers and timers of the live release."""
+    due = units.due(app, release) if paths.SYSTEMD.is_dir() else {}
     for unit in units.declared(app):
         advice = f"it does not: see `journalctl --unit={unit}`, and run the role" if unit in due else ""
         yield f"{unit} runs {'the live release' if unit.endswith('.service') else ''}".rstrip(), advice
-    space = shutil.disk_usage(app.home)
-    yield "there is room for releases", "" if space.free > LEAST_SPACE else f"only {space.free // 2**20} MiB are free"
-    python = interpreter.version(app)
-    mine = release and json.loads((app.releases / release / "release.json").read_text(encoding="utf-8"))["python"]
-    yield "the release's Python is the host's", "" if mine in (None, python) else f"{mine}, now {python}: run the role"

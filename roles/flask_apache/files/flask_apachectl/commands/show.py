@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 
+def serving(app: App, _options: argparse.Namespace) -> dict[str, Any]:
+    """Say what visitors get."""
+    return {"msg": routing.consequence(app)}
+
+
 def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     """Ask every process of both pools for the health check."""
     if server.pid() is None:
@@ -25,13 +30,14 @@ def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     rows = []
     with lock.held(app):
         for slot in (slot for slot in paths.SLOTS if routing.slot_release(app, slot)):
-            with health.probing(app, slot) as token:
-                for _ in range(4 * app.config["processes"]):
+            made = releases.as_made(app, routing.slot_release(app, slot))
+            with health.probing(made, slot) as token:
+                for _ in range(4 * app.site.processes):
                     began = time.monotonic()
-                    answer = health.ask(app, token)
+                    answer = health.ask(made, token)
                     milliseconds = round(1000 * (time.monotonic() - began), 1)
                     row = {"slot": slot, "pid": answer.pid, "release": answer.release, "status": answer.status}
-                    rows.append({**row, "healthy": health.is_healthy(app, answer), "milliseconds": milliseconds})
+                    rows.append({**row, "healthy": health.is_healthy(made, answer), "milliseconds": milliseconds})
     latest = {(row["slot"], row["pid"]): row for row in rows}.values()
     columns = ("slot", "pid", "release", "status", "healthy", "milliseconds")
     return {"answers": list(latest), "msg": report.table(columns, latest)}
@@ -59,7 +65,7 @@ def status(app: App, _options: argparse.Namespace) -> dict[str, Any]:
         for slot, pool in shown.items()
     ]
     lines.append(report.table(("pool", "state", "release", "processes", "resident_mib"), rows))
-    unit_table = unit_rows(app)
+    unit_table = unit_rows(releases.as_made(app, release))
     if unit_table:
         lines += ["", report.table(("unit", "state", "pid", "restarts", "next"), unit_table)]
     flags = {"canary": routes.percent, "maintenance": bool(routes.maintenance), "drain": routes.drain}

@@ -38,5 +38,5 @@ def drain(app: App, options: argparse.Namespace) -> dict[str, Any]:
         if changed:
             routing.write(app, replace(routes, drain=wanted))
             history.record(app, f"drain {options.state}", None)
-    path = app.config["mount"].rstrip("/") + app.config["ready_path"]
+    path = app.site.mount.rstrip("/") + app.site.ready_path
     return {"changed": changed, "drain": wanted, "msg": f"{path} answers {503 if wanted else 'as the app does'}"}

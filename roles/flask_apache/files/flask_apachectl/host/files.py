@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -16,12 +17,12 @@ def short_hash(value: object, digits: int) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
 
 
-def write(path: Path, text: str, *, mode: int = 0o644, group: int = 0, newer_than: int = 0) -> None:
+def write(path: Path, content: str | bytes, *, mode: int = 0o644, group: int = 0, newer_than: int = 0) -> None:
     """Replace a file: aside, on disk, renamed; with a time of modification after ``newer_than`` (nanoseconds)."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(file.fileno(), mode)
             os.fchown(file.fileno(), 0, group)
             file.flush()
@@ -46,11 +47,16 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_link(link: Path, target: Path) -> None:
-    """Let a link name another target, atomically."""
+def sync_filesystem(path: Path) -> None:
+    """Bring everything of a path's file system to disk."""
+    subprocess.run(["sync", "--file-system", path], check=True, capture_output=True)
+
+
+def replace_link(link: Path, target: Path | str) -> None:
+    """Let a link name another target, atomically: a path, which is made relative, or a text as it is."""
     aside = link.with_name(f".{link.name}.new")
     aside.unlink(missing_ok=True)
-    aside.symlink_to(os.path.relpath(target, link.parent))
+    aside.symlink_to(target if isinstance(target, str) else os.path.relpath(target, link.parent))
     aside.replace(link)
     sync_directory(link.parent)
 

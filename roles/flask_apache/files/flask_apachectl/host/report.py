@@ -23,9 +23,18 @@ def redact(text: str, forms: Iterable[str]) -> str:
     return re.sub(r"(\w://)[^/\s'\"]*@", r"\1****@", text)
 
 
+_steps: list[str] = []
+
+
 def say(text: str) -> None:
-    """Print a line of progress."""
+    """Print a line of progress: a step of the command, and what it is about."""
+    _steps.append(text)
     print(text, file=sys.stderr, flush=True)
+
+
+def last_step() -> str:
+    """Return the last line of progress, or nothing before the first one."""
+    return " ".join(_steps[-1].split()) if _steps else ""
 
 
 def operator() -> str:

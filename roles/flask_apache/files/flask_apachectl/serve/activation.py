@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import environments, history, paths, releases, routing, slots
 from flask_apachectl.apache import server
+from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import report
 from flask_apachectl.serve import health, hooks, logs, pools, start, units
@@ -23,32 +25,39 @@ def share_secrets(app: App) -> bool:
     Returns whether there was one.
     """
     patterns, current = (
-        app.config.get("environment_secrets", []),
+        app.site.environment_secrets,
         environments.of_release(app, routing.live_release(app)),
     )
     changed = False
     for release in releases.complete(app):
-        before = environments.of_release(app, release)
+        try:
+            before = environments.of_release(app, release)
+        except (DamagedError, FileNotFoundError):
+            continue  # it cannot go live before it is made again
         after = environments.with_secrets(before, current, patterns)
         if after != before:
             environments.assign(app, release, after)
             changed = True
     generated = app.conf / "secret_key"
-    if generated.exists() and generated.read_text(encoding="utf-8") != current["SECRET_KEY"]:
+    if generated.exists() and generated.read_bytes() != current["SECRET_KEY"].encode():
         generated.unlink()
     pools.stop_stale(app)
     return changed
 
 
 def activate(app: App, release: str, action: str, *, skip_once: bool = False) -> dict[str, Any]:
-    """Make a kept release the live one, with the hooks that belong to it; a rollback has none."""
+    """Make a kept release the live one, judged and with the hooks as it was made; a rollback runs no hook."""
+    app = releases.as_made(app, release)
     live = routing.live_slot(app)
     before = routing.slot_release(app, live)
-    if before == release:
+    if before == release and not (server.pid() and has_outdated_processes(app, live)):
         changed = stay(app, release, action, skip_once=skip_once)
         return {"changed": changed, "release": release, "live": live}
     if release not in releases.complete(app):
-        raise RefusedError(f"no release {release}; kept are: {', '.join(releases.complete(app)) or 'none'}")
+        raise RefusedError(f"there is no release {release}; kept: {', '.join(releases.complete(app)) or 'none'}")
+    if damage := releases.damaged_files(app, release):
+        raise RefusedError(f"release {release} is not whole ({damage[0]}): deploy its source again")
+    earlier = releases.as_made(app, before)
     slot = candidate_slot(app)
     if server.pid() is None:
         server.expect_none(app)
@@ -57,13 +66,13 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
         units.follow(app)
     elif before and slot == live:
         start.roll(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
-        confirm(app, release, lambda: start.roll(app, slot, str(before)))
+        confirm(app, release, lambda: start.roll(earlier, slot, str(before)))
     else:
         start.start(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
         routing.switch(app, slot)
-        confirm(app, release, lambda: routing.switch(app, routing.other(slot)) if before else None)
+        confirm(app, release, lambda: routing.switch(earlier, routing.other(slot)) if before else None)
     history.record(app, action, release, before)
-    if app.config["idle_pool"] == "cold":
+    if app.site.idle_pool == "cold":
         start.cool(app)
     releases.prune(app)
     share_secrets(app)
@@ -72,16 +81,22 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
     return {"changed": True, "release": release, "live": slot, "previous": before}
 
 
+def has_outdated_processes(app: App, slot: str | None) -> bool:
+    """Tell whether processes of a pool started before what they run was replaced, such as the entry script."""
+    return any(worker.slot == slot and pools.is_stale(app, worker) for worker in pools.workers(app))
+
+
 def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
     """Finish what a killed run has begun, and end a canary: the release is live. Tells whether anything changed."""
-    live = routing.live_slot(app)
-    changed = routing.end_canary(app)
-    if live and any(worker.slot == live and pools.is_stale(app, worker) for worker in pools.workers(app)):
-        start.start(app, live, release)  # killed before they were replaced
+    changed = routing.end_canary(app) | history.repair(app)
+    if routing.damaged(app) or routing.read(app).ready != app.url_path:
+        routing.write(app, replace(routing.read(app), ready=app.url_path))
+        changed = True
     health.verify(app, release)
     changed |= units.follow(app)
     if history.last_live(history.read(app), None, [release]) != release:  # killed between a switch and its record
         history.record(app, action, release, None)
+        changed = True
     changed |= share_secrets(app)
     return changed | hooks.after_switch(app, skip_once=skip_once)
 
@@ -89,7 +104,7 @@ def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
 def candidate_slot(app: App) -> str:
     """Return the slot for the next release: the one that does not serve, or the only one."""
     live = routing.live_slot(app)
-    if app.config["strategy"] == "rolling" or routing.slot_release(app, live) is None:
+    if app.site.strategy == "rolling" or routing.slot_release(app, live) is None:
         return paths.SLOTS[0]
     return routing.other(live)
 
@@ -101,13 +116,13 @@ def confirm(app: App, release: str, go_back: Callable[[], None]) -> None:
         health.verify(app, release)
         units.follow(app)
         routes = routing.read(app)
-        soak = 0 if routes.maintenance or routes.drain else app.config["soak"]  # their 503 are Apache's own
+        soak = 0 if routes.maintenance or routes.drain else app.spec.soak  # their 503 are Apache's own
         deadline = time.monotonic() + soak
         if soak:
             report.say(f"soak    {soak} s")
         while time.monotonic() < deadline:
             time.sleep(0.2)
-            seen.refuse_more_than(app.config["soak_errors"], release)
+            seen.refuse_more_than(app.spec.soak_errors, release)
     except RefusedError as failure:
         go_back()
         problem = str(failure)

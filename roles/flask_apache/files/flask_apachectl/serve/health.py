@@ -38,11 +38,11 @@ class Answer:
 
 def ask(app: App, token: str = "") -> Answer:
     """Ask the app's health check through Apache: as a visitor, or with a probe's token."""
-    host, seconds = app.config["health_host"] or app.config["server_name"], app.config["health_request_timeout"]
+    host, seconds = app.spec.health_host or app.site.server_name, app.spec.health_request_timeout
     headers = {"Host": host, "User-Agent": "flask-apachectl", "Connection": "close"}
     if token:
         headers["X-Flask-Apache-Probe"] = token
-    connection = http.client.HTTPConnection("127.0.0.1", app.config["port"], timeout=seconds)
+    connection = http.client.HTTPConnection("127.0.0.1", app.site.port, timeout=seconds)
     try:
         connection.request("GET", app.url_path, headers=headers)
         response = connection.getresponse()
@@ -50,7 +50,7 @@ def ask(app: App, token: str = "") -> Answer:
         release, pid = response.getheader("X-Flask-Apache-Release", ""), response.getheader("X-Flask-Apache-Pid", "0")
         is_page = "html" in response.getheader("Content-Type", "html")
         words = "" if is_page else " ".join(body[:SHOWN].split())
-        return Answer(response.status, release, int(pid), complete=app.config["health_body"] in body, words=words)
+        return Answer(response.status, release, int(pid), complete=app.spec.health_body in body, words=words)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
     finally:
@@ -70,7 +70,7 @@ def probing(app: App, slot: str) -> Iterator[str]:
 
 def is_healthy(app: App, answer: Answer) -> bool:
     """Tell whether an answer is that of a healthy app."""
-    return answer.status in app.config["health_status"] and answer.complete
+    return answer.status in app.spec.health_status and answer.complete
 
 
 def is_right(app: App, answer: Answer, release: str) -> bool:
@@ -82,18 +82,18 @@ def explain(app: App, answer: Answer, release: str) -> str:
     """Say what was wrong with an answer."""
     if not answer.status:
         return f"{app.url_path} gave no answer ({answer.error})"
-    if answer.status not in app.config["health_status"]:
+    if answer.status not in app.spec.health_status:
         words = f" ({answer.words})" if answer.words else ""
-        return f"{app.url_path} answered {answer.status}{words}; expected is one of {app.config['health_status']}"
+        return f"{app.url_path} answered {answer.status}{words}; expected is one of {list(app.spec.health_status)}"
     if not answer.complete:
-        return f"{app.url_path} answered without the expected text {app.config['health_body']!r}"
+        return f"{app.url_path} answered without the expected text {app.spec.health_body!r}"
     return f"{app.url_path} was answered by {answer.release or 'another program'} instead of {release}"
 
 
 def verify(app: App, release: str) -> None:
     """Ask as a visitor does. Raises RefusedError when the answer is not that of a healthy app."""
     routes = routing.read(app)
-    if (server.pid() is None and not app.config["manage_service"]) or routes.maintenance:
+    if (server.pid() is None and not app.site.manage_service) or routes.maintenance:
         return
     answer = ask(app)
     for _ in range(3):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_apachectl import interpreter, routing
 from flask_apachectl.apache import server
@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_apachectl.app import App
+    from flask_apachectl.declaration import Hook
 
-HOOK_SECONDS = 300
 
-
-def declared(app: App, at: str, *, skip_once: bool) -> list[dict[str, Any]]:
+def declared(app: App, at: str, *, skip_once: bool) -> list[Hook]:
     """Return the declared hooks at a point of the deploy; those for one host of many unless another one runs them."""
-    return [hook for hook in app.config.get("hooks", []) if hook["at"] == at and not (hook.get("once") and skip_once)]
+    return [hook for hook in app.spec.hooks if hook.at == at and not (hook.once and skip_once)]
 
 
 def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
@@ -37,9 +36,9 @@ def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
     Raises RefusedError with the end of the output of the first one that fails or takes too long.
     """
     for hook in declared(app, at, skip_once=skip_once):
-        command = programs.split(hook["run"])
+        command = programs.split(hook.run)
         report.say(f"hook    {at}: {shlex.join(command)}")
-        failure, output = carry_out(app, release, command, hook.get("timeout", HOOK_SECONDS))
+        failure, output = carry_out(app, release, command, hook.timeout)
         if failure:
             raise RefusedError(
                 f"hook {at} of release {release.removeprefix('.').removesuffix('.partial')}: "
@@ -60,7 +59,7 @@ def carry_out(app: App, release: str, command: Sequence[str], seconds: float) ->
 
     It ends with this program, even if that is killed: a second one must not run beside it.
     """
-    user = pwd.getpwnam(app.config["user"])
+    user = pwd.getpwnam(app.site.user)
     deadline, output = time.monotonic() + seconds, ""
     with tempfile.NamedTemporaryFile() as file, open(file.name, encoding="utf-8", errors="replace") as reader:
         process = subprocess.Popen(

@@ -55,7 +55,7 @@ class ErrorLog:
 
     def __init__(self, app: App) -> None:
         """Remember where the log ends."""
-        self.log = Log(app.config["error_log"])
+        self.log = Log(app.site.error_log)
 
     def lines(self) -> str:
         """Return the last lines that the log got since then or since the last call, without Apache's prefixes."""
@@ -67,7 +67,7 @@ class AccessLog:
 
     def __init__(self, app: App) -> None:
         """Remember where the log ends."""
-        self.log = Log(app.config["access_log"])
+        self.log = Log(app.site.access_log)
         self.count = 0
 
     def refuse_more_than(self, limit: int, release: str) -> None:

@@ -42,7 +42,7 @@ class Worker:
 
 def workers(app: App) -> list[Worker]:
     """Return the app's daemon processes."""
-    apache, uid = server.pid(), str(pwd.getpwnam(app.config["user"]).pw_uid)
+    apache, uid = server.pid(), str(pwd.getpwnam(app.site.user).pw_uid)
     ticks = os.sysconf("SC_CLK_TCK")
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -95,7 +95,7 @@ def own_processes(app: App) -> list[int]:
     """Return the processes that end with the app: those of its pools, and all of the user that was made for it."""
     pools = {worker.pid for worker in workers(app)}
     with contextlib.suppress(KeyError):
-        user = pwd.getpwnam(app.config["user"])
+        user = pwd.getpwnam(app.site.user)
         if user.pw_dir == str(paths.VAR_LIB / app.name):
             for process in Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):

@@ -60,7 +60,7 @@ def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambd
         while old := [pid for pid in pools.stale(app, slot) if pid not in told]:
             told.append(old[0])
             pools.stop(old[0])
-            probe(app, slot, release, log, processes=min(len(told), app.config["processes"]), beside=was.name)
+            probe(app, slot, release, log, processes=min(len(told), app.site.processes), beside=was.name)
         prove_well(app, slot, release, log, set(), beside=was.name)
     except (RefusedError, OSError) as failure:
         refused = pools.young(app, slot)
@@ -99,8 +99,8 @@ def probe(
     Raises RefusedError, with what the app logged, when that has not happened within the app's health time-out.
     """
     report.say(f"probe   {app.url_path} of {release}")
-    processes = processes or app.config["processes"]
-    deadline = time.monotonic() + app.config["health_timeout"]
+    processes = processes or app.site.processes
+    deadline = time.monotonic() + app.spec.health_timeout
     rounds, answered, wrong_since = 0, set[int](), None
     problem = "no process has started"
     with health.probing(app, slot) as token, ThreadPoolExecutor(max_workers=max(4, 2 * processes)) as executor:
@@ -120,7 +120,7 @@ def probe(
                 problem, wrong_since = f"only {len(answered & pids)} of {len(pids)} processes have answered", None
                 if answered >= pids:
                     rounds, answered = rounds + 1, set()
-                    if rounds >= app.config["health_successes"]:
+                    if rounds >= app.spec.health_successes:
                         return
                 continue
             rounds, problem, wrong_since = 0, health.explain(app, wrong[0], release), wrong_since or time.monotonic()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from flask_apachectl import paths, routing
+from flask_apachectl import paths, releases, routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from flask_apachectl.app import App
 
@@ -29,11 +31,11 @@ def declared(app: App) -> list[str]:
     """Return the names of the app's units: an instance of a worker each, and the timers."""
     prefix = f"flask-apache-{app.name}-"
     instances = [
-        f"{prefix}{worker['name']}@{number}.service"
-        for worker in app.config.get("workers", [])
-        for number in range(1, worker["instances"] + 1)
+        f"{prefix}{worker.name}@{number}.service"
+        for worker in app.spec.workers
+        for number in range(1, worker.instances + 1)
     ]
-    return instances + [f"{prefix}{name}.timer" for name in app.config.get("timers", [])]
+    return instances + [f"{prefix}{name}.timer" for name in app.spec.timers]
 
 
 def running(app: App, *, all_of_them: bool = False) -> list[str]:
@@ -48,17 +50,57 @@ def running(app: App, *, all_of_them: bool = False) -> list[str]:
     return [unit for unit in running if re.fullmatch(own, unit)]
 
 
+def files_of(unit: str) -> list[str]:
+    """Return the names of the files that make a unit: a worker's instance has that of all, a timer has its job's."""
+    service = re.sub(r"(@)?\d*\.\w+$", r"\1.service", unit)
+    return [service, unit] if unit.endswith(".timer") else [service]
+
+
 def wanted(app: App, release: str) -> dict[str, str]:
     """Return what each unit is to run: a digest of its files, and of the release's environment if it is a worker's."""
-    environment, wanted = app.releases / release / "env", {}
+    environment, found = app.releases / release / "env", {}
     release_env = environment.read_text(encoding="utf-8") if environment.exists() else ""
     for unit in declared(app):
-        service = paths.UNITS / re.sub(r"(@)?\d*\.\w+$", r"\1.service", unit)
-        unit_files = [service, paths.UNITS / unit] if unit.endswith(".timer") else [service]
-        if all(file.exists() for file in unit_files):
-            worker = [release, release_env] if unit_files == [service] else None
-            wanted[unit] = files.short_hash([[file.read_text(encoding="utf-8") for file in unit_files], worker], 12)
-    return wanted
+        texts = [app.spec.units.get(name, "") for name in files_of(unit)]
+        worker = None if unit.endswith(".timer") else [release, release_env]
+        found[unit] = files.short_hash([texts, worker], 12)
+    return found
+
+
+def outdated_files(app: App) -> dict[Path, str | None]:
+    """Return which of the app's files below systemd's directory differ: {path: what it is to hold, or None}."""
+    own = re.compile(rf"(stamp-)?flask-apache-{app.name}(-[a-z0-9_]+(@?\.service|\.timer)|\.target)")
+    found: dict[Path, str | None] = {}
+    for path in [*paths.UNITS.glob("flask-apache-*"), *paths.STAMPS.glob("stamp-flask-apache-*")]:
+        if own.fullmatch(path.name) and path.name.removeprefix("stamp-") not in app.spec.units:
+            found[path] = None
+    for name, text in app.spec.units.items():
+        path = paths.UNITS / name
+        if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+            found[path] = text
+    return found
+
+
+def install(app: App) -> bool:
+    """Write the units' files, remove those of former releases, and enable the target; tell whether any differed."""
+    found = outdated_files(app)
+    for path, text in found.items():
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            files.write(path, text)
+    target = f"flask-apache-{app.name}.target"
+    link = paths.UNITS / "multi-user.target.wants" / target
+    if target in app.spec.units and not (link.is_symlink() and os.readlink(link) == f"../{target}"):
+        link.parent.mkdir(exist_ok=True)
+        files.replace_link(link, paths.UNITS / target)
+        found[link] = None
+    elif target not in app.spec.units and link.is_symlink():
+        link.unlink()
+        found[link] = None
+    if found and paths.SYSTEMD.is_dir():
+        systemctl("daemon-reload")
+    return bool(found)
 
 
 def states(units: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -82,7 +124,7 @@ def due(app: App, release: str) -> dict[str, str]:
     """Return those of the wanted units that do not run, or not what they should."""
     aims, seen = wanted(app, release), noted(app)
     now = states(aims)
-    asleep = [] if app.config["manage_service"] else ["inactive"]  # then nothing is started, but at boot
+    asleep = [] if app.site.manage_service else ["inactive"]  # then nothing is started, but at boot
     return {
         unit: digest
         for unit, digest in aims.items()
@@ -98,10 +140,11 @@ def follow(app: App) -> bool:
     release = routing.slot_release(app, routing.live_slot(app))
     if release is None:
         return False
+    app = releases.as_made(app, release)
     if (app.home / "current").resolve() != app.releases / release:
         files.replace_link(app.home / "current", app.releases / release)
     if not paths.SYSTEMD.is_dir():
-        return False
+        return install(app)
     own = declared(app)
     target = f"flask-apache-{app.name}.target"
     dropped = sorted(set(running(app)) - {*own, *([target] if own else [])})
@@ -109,18 +152,18 @@ def follow(app: App) -> bool:
     if dropped:
         report.say(f"stop    {' '.join(dropped)}")
         systemctl("stop", *dropped)
+    installed = install(app)
     if changed:
         stay = {unit: digest for unit, digest in noted(app).items() if unit not in changed}
         files.write(app.home / "units.json", json.dumps(stay), mode=0o600)
-        seconds = max((worker["stop_timeout"] for worker in app.config["workers"]), default=0)
+        seconds = max((worker.stop_timeout for worker in app.spec.workers), default=0)
         report.say(f"restart {' '.join(changed)}; a running job has up to {seconds} s to end")
-        systemctl("daemon-reload")
         systemctl("restart", *changed)
         stays_up(release, list(changed))
-        if app.config["manage_service"]:
+        if app.site.manage_service:
             systemctl("start", target)  # this would start what does not run
         files.write(app.home / "units.json", json.dumps({**stay, **changed}), mode=0o600)
-    return bool(dropped or changed)
+    return bool(dropped or changed or installed)
 
 
 def stays_up(release: str, units: Sequence[str]) -> None:

@@ -1,0 +1,1 @@
+../../roles/flask_apache/action_plugins/flask_apache_engine.py

@@ -1,0 +1,1 @@
+../../roles/flask_apache/library/flask_apache_engine.py

@@ -1,0 +1,82 @@
+"""The files, links and directories that an app is to have on the host, and those that it shares with other apps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import paths
+from .paths import APACHE, UNITS
+
+if TYPE_CHECKING:
+    from .declaration import Derived
+
+
+@dataclass(frozen=True)
+class Template:
+    """A file that a template makes. ``variables`` are for it besides ``app``."""
+
+    template: str  # below the role's templates/
+    path: str
+    mode: str = "0644"
+    group: str = "root"
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+def templates(derived: Derived) -> list[Template]:
+    """Return the files of the app's own, but for those of Apache and systemd."""
+    name, place = derived.site.name, derived.paths
+    return [
+        Template("pages/503.html.j2", f"{place.conf}/pages/503.html"),
+        Template("tmpfiles.conf.j2", f"/etc/tmpfiles.d/flask-apache-{name}.conf"),
+        Template("logrotate.j2", "/etc/logrotate.d/apache2"),
+    ]
+
+
+def apache_files(derived: Derived) -> list[Template]:
+    """Return the files of the app's own in Apache's configuration."""
+    place = derived.paths
+    return [Template("apache/app.conf.j2", place.fragment), Template("apache/pools.conf.j2", place.pools_file)]
+
+
+def unit_files(derived: Derived) -> list[Template]:
+    """Return the files of the units of workers and timers, if there are any."""
+    found, own = [], derived.units
+    for worker in own.workers:
+        path = f"{UNITS}/{own.unit_prefix}{worker.name}@.service"
+        found.append(Template("systemd/worker.j2", path, variables={"unit": asdict(worker)}))
+    for timer in own.timers:
+        for template, suffix in (("systemd/job.j2", "service"), ("systemd/timer.j2", "timer")):
+            path = f"{UNITS}/{own.unit_prefix}{timer.name}.{suffix}"
+            found.append(Template(template, path, variables={"unit": asdict(timer)}))
+    return [*found, Template("systemd/target.j2", f"{UNITS}/{own.target}")] if found else []
+
+
+def shared(derived: Derived) -> dict[str, dict[str, Template]]:
+    """Return every variant of the files that apps share.
+
+    Which one a host needs depends on all its apps and its other sites: the engine chooses when it writes them.
+    """
+    vhost, server = derived.paths.vhost_file, f"{APACHE}/conf-available/flask-apache.conf"
+    return {
+        "vhost": {
+            "listen": Template("apache/vhost.conf.j2", vhost, variables={"listen": True}),
+            "plain": Template("apache/vhost.conf.j2", vhost, variables={"listen": False}),
+        },
+        "server": {
+            "restricted": Template("apache/server.conf.j2", server, variables={"embedded": False}),
+            "embedded": Template("apache/server.conf.j2", server, variables={"embedded": True}),
+        },
+    }
+
+
+def wsgi_load(derived: Derived) -> Template | None:
+    """Return the file that loads the mod_wsgi that pip built; None for the distribution's."""
+    if not derived.mod_wsgi.mod_wsgi_module:
+        return None
+    return Template("apache/wsgi.load.j2", f"{APACHE}/mods-available/flask_apache_wsgi.load")
+
+
+def directories(derived: Derived) -> list[dict[str, str]]:
+    """Return the directories that the app needs, parents first, as ``{path, owner, group, mode}``."""
+    return paths.directories(derived.paths, derived.site.user)

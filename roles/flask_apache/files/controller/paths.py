@@ -1,0 +1,86 @@
+"""Where an app has its files on the host, and the directories that the role makes for them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .values import Values
+
+APACHE = "/etc/apache2"
+UNITS = "/etc/systemd/system"
+BUILD_USER = "flask-apache-build"
+DEEPEST_MOUNT = 999  # no mount is that long: the names of files begin with what is left
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths of one app, and those that it shares with the other apps of its server name and port."""
+
+    conf: str
+    home: str
+    data: str
+    logs: str
+    cache: str
+    entry: str  # the WSGI script
+    pools_file: str
+    vhost: str  # the virtual host's name
+    vhost_file: str
+    vhost_directory: str
+    fragment: str  # the app's file in vhost_directory
+
+
+def paths(values: Values) -> Paths:
+    """Return an app's paths."""
+    app, mount = values.text("app"), values.text("mount")
+    vhost = f"{values.text('server_name').lower()}-{values.number('port')}"
+    directory = f"/etc/flask-apache/vhosts/{vhost}"
+    return Paths(
+        conf=f"/etc/flask-apache/{app}",
+        home=f"/srv/flask-apache/{app}",
+        data=f"/var/lib/flask-apache/{app}",
+        logs=f"/var/log/flask-apache/{app}",
+        cache=f"/var/cache/flask-apache/{app}",
+        entry=f"/etc/flask-apache/{app}/entry.wsgi",
+        pools_file=f"{APACHE}/conf-available/flask-apache-{app}.conf",
+        vhost=vhost,
+        vhost_file=f"{APACHE}/sites-available/flask-apache-{vhost}.conf",
+        vhost_directory=directory,
+        fragment=f"{directory}/{DEEPEST_MOUNT - len(mount):03}-{app}.conf",  # Apache reads the deepest mount first
+    )
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory that is to be on the host."""
+
+    path: str
+    owner: str = "root"
+    group: str = "root"
+    mode: str = "0755"
+
+
+def directories(place: Paths, user: str) -> list[dict[str, str]]:
+    """Return the directories of an app, parents first, as ``{path, owner, group, mode}``."""
+    found = [
+        Directory("/etc/flask-apache"),
+        Directory("/etc/flask-apache/vhosts"),
+        Directory("/srv/flask-apache"),
+        Directory("/var/cache/flask-apache"),
+        Directory("/var/lib/flask-apache"),
+        Directory("/var/log/flask-apache"),
+        Directory("/usr/share/bash-completion/completions"),
+        Directory("/usr/local/lib/flask-apache"),
+        Directory(place.conf),
+        Directory(f"{place.conf}/pages"),
+        Directory(place.vhost_directory),
+        Directory("/srv/flask-apache/.empty"),
+        Directory(place.home, group=user, mode="0751"),  # Apache passes through it to static files
+        Directory(f"{place.home}/incoming", mode="0700"),
+        Directory(f"{place.home}/wheelhouses", group=user, mode="0750"),
+        Directory(place.data, owner=user, group=user, mode="0750"),
+        Directory(place.cache, owner=BUILD_USER, mode="0700"),
+        Directory(place.logs, group="adm", mode="0750"),
+    ]
+    return [asdict(directory) for directory in found]

@@ -1,0 +1,67 @@
+"""Check the role's variables against each other, the source and the host, before anything is changed."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from controller.checks import dependencies, gate, patterns, ranges, site, source, types, units
+from controller.checks import host as host_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from controller.checks.values import Variables
+
+
+def check(
+    variables: Mapping[str, Any],
+    known: Iterable[str],
+    host: Variables,
+    distributions: Mapping[str, Mapping[str, str]],
+    specs: dict[str, Any],
+) -> list[str]:
+    """Return all errors, one line each, in the order of the checks.
+
+    ``variables``: every ``flask_apache_*`` variable, as plain data; ``known``: the names that the role has; ``host``:
+    what inspect_host.py says of the host; ``distributions``: the supported ones, with their releases; ``specs``: the
+    content of meta/argument_specs.yml. Reads nothing but files on the control node that the variables name.
+    """
+    options = types.options_of(specs)
+    names = sorted(known)
+    given = {name.removeprefix("flask_apache_"): value for name, value in variables.items() if name in names}
+    own = types.usable(given, options)
+    found = [
+        *unknown_names(variables, names),
+        *types.check(given, options),
+        *patterns.check_characters(own),
+        *patterns.check(own),
+        *ranges.check(own, options),
+        *site.check_names(own),
+        *source.check_wsgi(own),
+        *site.check_static(own),
+        *units.check_environment(own),
+        *units.check_units(own, host),
+        *units.check_hooks(own),
+        *units.check_data_directories(own),
+        *source.check(own),
+        *dependencies.check_files(own),
+        *dependencies.check_indexes(own),
+        *dependencies.check_arguments(own),
+        *dependencies.check_wheelhouse(own),
+        *host_checks.check(own, host, distributions),
+        *host_checks.check_mod_wsgi(own),
+        *host_checks.check_user(own, host),
+        *gate.check(own),
+        *site.check_port(own, host),
+        *site.check_apps(own, host),
+        *site.check_sites(own, host),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def unknown_names(variables: Iterable[str], known: list[str]) -> Iterator[str]:
+    """Report variables that the role does not have. Their values may be secrets."""
+    for name in sorted(set(variables) - set(known)):
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)
+        yield f"{name} must not be set: the role has no such variable; did you mean {nearest[0]}?"

@@ -1,0 +1,118 @@
+"""What the control node asks of the engine on a host, computed of the role's variables and the host's answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from flask_apachectl import releases
+from flask_apachectl.declaration import Site, Spec, read
+
+from . import declaration, source
+from . import files as templates
+from .values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .declaration import Derived
+    from .files import Template
+
+    Variables = Mapping[str, Any]
+    Render = Callable[[Template], str]
+
+DIVERTED = "/etc/apache2/logrotate.distribution"
+COMPLETION = "/usr/share/bash-completion/completions/flask-apachectl"
+
+
+def question(variables: Variables, constants: Variables) -> dict[str, Any]:
+    """Return what the command ``inspect`` reads: also of variables that have not been checked."""
+    timers = variables["flask_apache_timers"]
+    calendars = [timer.get("calendar") for timer in timers if isinstance(timer, dict)] if timers else []
+    try:
+        packages = source.packages(variables, constants)
+    except (KeyError, TypeError, ValueError):  # the checks will say what is wrong
+        packages = list(constants["__flask_apache_packages"]["common"])
+    return {
+        "app": variables["flask_apache_app"],
+        "user": variables["flask_apache_user"],
+        "python": variables["flask_apache_python"],
+        "packages": packages,
+        "calendars": [str(text) for text in calendars],
+        "paths": [DIVERTED],
+    }
+
+
+def declaration_of(
+    variables: Variables, host: Variables, constants: Variables, render: Render, *, entry: str, completion: str
+) -> dict[str, Any]:
+    """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets."""
+    derived = declaration.derive(variables, host, constants)
+    flat = declaration.declared(variables, derived, host, host.get("wheelhouse", ""))
+    flat["units"] = {each.path.rpartition("/")[2]: render(each) for each in templates.unit_files(derived)}
+    request: dict[str, Any] = {
+        "app": derived.site.name,
+        "site": {each.name: flat[each.name] for each in fields(Site)},
+        "spec": {each.name: flat[each.name] for each in fields(Spec)},
+        "environment": environment(variables),
+        "index_urls": declaration.index_urls(variables),
+        "directories": templates.directories(derived),
+        "files": [
+            *(file(each.path, render(each), each.mode, each.group) for each in templates.templates(derived)),
+            file(derived.paths.entry, entry),
+            file(COMPLETION, completion),
+        ],
+        "apache": apache(derived, render),
+    }
+    request["salt"] = host["salt"]
+    request["digest"] = digest(request)
+    return request
+
+
+def environment(variables: Variables) -> dict[str, str]:
+    """Return the app's environment; a number or a flag is written as Ansible and YAML write it."""
+    found = Values(variables).raw("environment") or {}
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def file(path: str, content: str, mode: str = "0644", group: str = "root") -> dict[str, Any]:
+    """Return a file that the app is to have."""
+    return {"path": path, "content": content, "mode": mode, "group": group, "secret": False}
+
+
+def apache(derived: Derived, render: Render) -> dict[str, Any]:
+    """Return Apache's part: the app's own files, and each variant of those that apps share."""
+    load = templates.wsgi_load(derived)
+    own = {each.template: each for each in templates.apache_files(derived)}
+    fragment, pools = own["apache/app.conf.j2"], own["apache/pools.conf.j2"]
+    shared = {
+        name: {variant: render(each) for variant, each in variants.items()}
+        for name, variants in templates.shared(derived).items()
+    }
+    return {
+        "fragment": {"path": fragment.path, "content": render(fragment)},
+        "pools": {"path": pools.path, "content": render(pools)},
+        "modules": derived.site.apache_modules,
+        "wsgi_load": render(load) if load else "",
+        **shared,
+    }
+
+
+def digest(request: Mapping[str, Any]) -> str:
+    """Return what stands for a whole declaration; its salt keeps the environment from being guessed."""
+    kept = {name: value for name, value in request.items() if name not in ("digest", "index_urls")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def release_ids(request: Mapping[str, Any], source_id: str) -> list[str]:
+    """Return the two ids that the release of a source may have."""
+    spec = read(Spec, request["spec"], "spec")
+    return [releases.release_id(source_id, spec, request["environment"], again=again) for again in (False, True)]
+
+
+def is_live(request: Mapping[str, Any], host: Variables, source_id: str) -> bool:
+    """Tell whether a host has all that is declared, and serves the release of the source."""
+    declared = host["digest"] == request["digest"] and not host["drift"]
+    return declared and host["live"] in release_ids(request, source_id)

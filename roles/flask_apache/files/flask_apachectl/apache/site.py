@@ -1,0 +1,189 @@
+"""What Apache's configuration is to be, derived from all apps of the host: called under the host's lock.
+
+An app has a file of its own in its virtual host's directory and one for its pools. A virtual host, for one server name
+and port, belongs to all apps below it; what mod_wsgi has once for the whole Apache belongs to all apps of the host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask_apachectl import declaration, paths
+from flask_apachectl.apache import others
+from flask_apachectl.app import read_json
+from flask_apachectl.declaration import DamagedError, Site
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import files
+from flask_apachectl.host.desired import Directory, File, Link, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
+FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
+STOCK = "000-default.conf"
+REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What the control node rendered for an app: its own files, and each variant of what depends on the others."""
+
+    fragment: tuple[Path, str]
+    pools: tuple[Path, str]
+    vhost: Mapping[str, str]  # with the directive Listen ("listen"), or without ("plain")
+    server: Mapping[str, str]  # with embedded mode forbidden ("restricted"), or not ("embedded")
+    modules: tuple[str, ...] = ()  # to be enabled
+    wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
+
+
+def sites(*, but: str) -> dict[str, Site]:
+    """Return how each app is served that Apache's configuration has, but for one.
+
+    Raises RefusedError when one of them cannot be read: it is never taken for "none".
+    """
+    found = {}
+    for name in sorted(set(fragments()) - {but}):
+        path = paths.ETC / name / "app.json"
+        try:
+            mapping = read_json(path)
+            if isinstance(mapping, dict) and "format" not in mapping:  # of the first version: the same names, flat
+                mapping = {"format": declaration.FORMAT, "site": {k: mapping.get(k) for k in Site.__annotations__}}
+            found[name] = declaration.read(Site, declaration.expect_format(mapping, str(path)).get("site"), str(path))
+        except (DamagedError, FileNotFoundError) as error:
+            problem = str(error) if isinstance(error, DamagedError) else f"{path} is missing"
+            raise RefusedError(
+                f"{problem}\nNothing is changed, as it is not known what the app {name} shares with others: "
+                f"run the role for {name} first"
+            ) from None
+    return found
+
+
+def fragments() -> dict[str, Path]:
+    """Return the files of the apps in the virtual hosts' directories, by the apps' names."""
+    found = {}
+    for path in sorted(paths.ETC.glob("vhosts/*/*.conf")):
+        name = FRAGMENT.fullmatch(path.name)
+        if name:
+            found[name[1]] = path
+    return found
+
+
+def vhost(site: Site) -> str:
+    """Return the name of an app's virtual host."""
+    return f"{site.server_name}-{site.port}"
+
+
+def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
+    """Return what Apache's configuration is to be, in an order in which it can be loaded after each step.
+
+    ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
+    """
+    steps: list[Wanted] = []
+    if declared:
+        steps += _module_links(declared)
+        steps += _own(name, apps[name], declared)
+    steps += _virtual_hosts(apps)
+    steps += _stock_site(apps)
+    steps += _left_behind(apps, name, declared)
+    return steps
+
+
+def digest(texts: list[str]) -> str:
+    """Return what stands for a configuration in a probe's answer."""
+    return files.short_hash(texts, 16)
+
+
+def _module_links(declared: Declared) -> list[Wanted]:
+    enabled = paths.APACHE / "mods-enabled"
+    steps: list[Wanted] = []
+    own = "flask_apache_wsgi.load"
+    if declared.wsgi_load:
+        steps.append(File(paths.APACHE / "mods-available" / own, declared.wsgi_load.encode()))
+        steps += [
+            Link(enabled / "wsgi.load"),
+            Link(enabled / "wsgi.conf"),
+            Link(enabled / own, f"../mods-available/{own}"),
+        ]
+    else:
+        steps += [Link(enabled / own)]
+        steps += [Link(enabled / name, f"../mods-available/{name}") for name in ("wsgi.load", "wsgi.conf")]
+    return steps + [Link(enabled / f"{name}.load", f"../mods-available/{name}.load") for name in declared.modules]
+
+
+def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
+    """Return the files that the app's declaration makes, with the digest of its configuration in its own."""
+    configuration = others.configuration()
+    server = declared.server["embedded" if configuration["wsgi"] else "restricted"]
+    host = declared.vhost["plain" if site.port in configuration["ports"] else "listen"]
+    own = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
+    available = paths.APACHE / "conf-available"
+    enabled = paths.APACHE / "conf-enabled"
+    pools = f"flask-apache-{name}.conf"
+    return [
+        Directory(declared.fragment[0].parent, "root", "root", 0o755),
+        File(available / "flask-apache.conf", server.encode()),
+        File(declared.pools[0], declared.pools[1].encode()),
+        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, own).encode()),
+        File(paths.APACHE / "sites-available" / f"flask-apache-{vhost(site)}.conf", host.encode()),
+        Link(enabled / "flask-apache.conf", "../conf-available/flask-apache.conf"),
+        Link(enabled / pools, f"../conf-available/{pools}"),
+    ]
+
+
+def _virtual_hosts(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return the links that enable the virtual hosts: a default one comes before all others."""
+    steps: list[Wanted] = []
+    for host in sorted({vhost(site) for site in apps.values()}):
+        is_default = any(site.default_server for site in apps.values() if vhost(site) == host)
+        enabled = paths.APACHE / "sites-enabled"
+        first, plain = enabled / f"00-flask-apache-{host}.conf", enabled / f"flask-apache-{host}.conf"
+        steps.append(Link(first if is_default else plain, f"../sites-available/flask-apache-{host}.conf"))
+        steps.append(Link(plain if is_default else first))
+    return steps
+
+
+def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return where the link of the distribution's page is to be: it answers for the machine's name, too."""
+    enabled = paths.APACHE / "sites-enabled" / STOCK
+    kept = paths.APACHE / "sites-available" / REPLACED
+    target = next((os.readlink(path) for path in (enabled, kept) if path.is_symlink()), "")
+    if not target:  # there is none, or it is not a link, and so somebody else's
+        return []
+    has_default = any(site.default_server for site in apps.values())
+    there, away = (kept, enabled) if has_default else (enabled, kept)
+    return [Link(there, target), Link(away)]
+
+
+def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
+    """Return what is to go: files of the app where it was before, deserted virtual hosts, and what no app needs."""
+    steps: list[Wanted] = []
+    own = {declared.fragment[0]} if declared else set()
+    for path in sorted(paths.ETC.glob("vhosts/*/*.conf")):
+        found = FRAGMENT.fullmatch(path.name)
+        if found and (found[1] not in apps or (found[1] == name and path not in own)):
+            steps.append(Link(path))
+    hosts = {vhost(site) for site in apps.values()}
+    deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {
+        found[1]
+        for path in paths.APACHE.glob("sites-available/flask-apache-*.conf")
+        if path.name != REPLACED and (found := re.fullmatch(r"flask-apache-(.*)\.conf", path.name))
+    }
+    for host in sorted(deserted - hosts):
+        file = f"flask-apache-{host}.conf"
+        steps += [Link(paths.APACHE / "sites-enabled" / f"{prefix}{file}") for prefix in ("00-", "")]
+        steps += [Link(paths.APACHE / "sites-available" / file), Link(paths.ETC / "vhosts" / host)]
+    if name not in apps:
+        steps += _conf(f"flask-apache-{name}.conf")
+    if not apps:
+        steps += _conf("flask-apache.conf")
+        steps += [Link(paths.APACHE / f"mods-{place}" / "flask_apache_wsgi.load") for place in ("enabled", "available")]
+    return steps
+
+
+def _conf(name: str) -> list[Wanted]:
+    return [Link(paths.APACHE / f"conf-{place}" / name) for place in ("enabled", "available")]

@@ -1,0 +1,175 @@
+"""What was declared for an app: typed, every key present. The control node applies each default once, before this.
+
+``Site`` is how the host serves the app; Apache's configuration and the engine follow it at once. ``Spec`` is what a
+release is made of and judged by; each release carries its own, so that a rollback brings back that, too.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from flask_apachectl.errors import RefusedError
+
+FORMAT = 2
+Record = TypeVar("Record")
+
+
+class DamagedError(RefusedError):
+    """A file of the engine's state cannot be read: the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A command of the app's at a point of a deploy. ``run`` is split as a shell does, unless it is a list of words."""
+
+    at: str
+    run: str | tuple[str, ...]
+    once: bool
+    timeout: int  # seconds
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """A directory below the app's data, and the path in a release that leads to it, if any."""
+
+    name: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Static:
+    """Files that Apache serves: below which URL, and from which path of the source."""
+
+    url: str
+    path: str
+    immutable: bool
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A queue worker: the name of its unit, and how many run."""
+
+    name: str
+    instances: int
+    stop_timeout: int  # seconds
+
+
+@dataclass(frozen=True)
+class Site:
+    """How the host serves an app, whatever its release."""
+
+    user: str
+    server_name: str
+    server_aliases: tuple[str, ...]
+    default_server: bool
+    port: int
+    mount: str
+    processes: int
+    strategy: str
+    idle_pool: str
+    keep_releases: int
+    lock_wait: int  # seconds
+    ready_path: str
+    umask: str
+    access_log: str
+    error_log: str
+    manage_service: bool
+    environment_secrets: tuple[str, ...]
+    python_version: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a release is made of, served by and judged by."""
+
+    wsgi: str
+    python: str
+    requirements: tuple[str, ...] | None
+    constraints: tuple[str, ...]
+    extras: tuple[str, ...]
+    index_url: str
+    extra_index_urls: tuple[str, ...]
+    index_private: bool
+    wheelhouse: str
+    installer: str
+    uv_version: str
+    pip_args: tuple[str, ...]
+    build_timeout: int  # seconds
+    data_directories: tuple[DataDirectory, ...]
+    static: tuple[Static, ...]
+    hooks: tuple[Hook, ...]
+    workers: tuple[Worker, ...]
+    timers: tuple[str, ...]
+    units: dict[str, str]  # systemd's files by their names
+    irreversible: bool
+    health_path: str
+    health_status: tuple[int, ...]
+    health_body: str
+    health_host: str
+    health_successes: int
+    health_request_timeout: int  # seconds
+    health_timeout: int  # seconds
+    soak: int  # seconds
+    soak_errors: int
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What makes one release differ from another; how it was built and what it forbids later does not."""
+        left_out = ("irreversible", "index_private", "installer", "uv_version", "build_timeout")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+    @property
+    def data_links(self) -> dict[str, str]:
+        """The paths in a release that lead to directories of the app's data: {path: directory}."""
+        return {each.link: each.name for each in self.data_directories if each.link}
+
+
+def read(kind: type[Record], value: object, place: str) -> Record:
+    """Return a record of JSON. Raises DamagedError, naming the place, unless every key is there, and of its type."""
+    if not isinstance(value, dict):
+        raise DamagedError(f"{place} must be a mapping, got {type(value).__name__}")
+    hints = typing.get_type_hints(kind)
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    if set(value) != set(names):
+        missing, unknown = sorted(set(names) - set(value)), sorted(set(value) - set(names))
+        problem = f"lacks {', '.join(missing)}" if missing else f"has unknown keys: {', '.join(map(str, unknown))}"
+        raise DamagedError(f"{place} {problem}")
+    return kind(**{name: _value(hints[name], value[name], f"{place}.{name}") for name in names})
+
+
+def _value(hint: Any, value: object, place: str) -> Any:  # noqa: ANN401 - a type of typing's, and what it describes
+    """Return one value as its annotation says."""
+    choices = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(choices[0], item, f"{place}[{number}]") for number, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _value(choices[1], item, f"{place}[{key}]") for key, item in value.items()}
+    if origin not in (None, tuple, dict):  # a union
+        for choice in choices:
+            try:
+                return _value(choice, value, place)
+            except DamagedError:
+                continue
+    elif origin is None and hasattr(hint, "__dataclass_fields__"):
+        return read(hint, value, place)
+    elif origin is None and type(value) is hint:
+        return value
+    raise DamagedError(f"{place} must be {getattr(hint, '__name__', hint)}, got {type(value).__name__}")
+
+
+def expect_format(value: object, place: str) -> dict[str, Any]:
+    """Return a declaration's mapping. Raises DamagedError for one that this engine cannot read."""
+    if not isinstance(value, dict):
+        raise DamagedError(f"{place} must be a mapping, got {type(value).__name__}")
+    found = value.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise DamagedError(
+            f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
+            "Use that version of the role, or a newer one"
+        )
+    if found != FORMAT:
+        raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
+    return value

@@ -1,0 +1,96 @@
+"""What the host says of itself. Reads only."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
+
+
+def output(*command: str) -> str:
+    """Return a command's output, or nothing when it fails or does not exist."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def read(path: Path) -> str:
+    """Return a file's text, or nothing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def distribution() -> tuple[str, str]:
+    """Return the distribution's name and version as Ansible names them, such as ``Debian`` and ``12``."""
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]*)', read(Path("/etc/os-release")), re.MULTILINE))
+    return found.get("ID", "unknown").capitalize(), found.get("VERSION_ID", "")
+
+
+def packages(names: list[str]) -> dict[str, str]:
+    """Return the installed ones of the named Debian packages with their upstream versions."""
+    lines = output("dpkg-query", "-W", "-f", r"${binary:Package} ${db:Status-Abbrev} ${Version}\n").splitlines()
+    installed = {}
+    for line in lines:
+        name, state, version = line.split()[:3]
+        if state == "ii":
+            installed[name.partition(":")[0]] = re.sub(r"^\d+:|[-+~].*", "", version)
+    return {name: installed[name] for name in names if name in installed}
+
+
+def listeners() -> dict[str, str]:
+    """Return the program that listens on each TCP port, such as ``{"80": "nginx (pid 12)"}``."""
+    ports = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in read(Path(table)).splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING:
+                ports[f"socket:[{fields[9]}]"] = str(int(fields[1].rpartition(":")[2], 16))
+    programs = dict.fromkeys(ports.values(), "another program")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            sockets = {os.readlink(entry.path) for entry in os.scandir(process / "fd")}
+        except OSError:
+            continue
+        for socket in sockets & ports.keys():
+            programs[ports[socket]] = f"{read(process / 'comm').strip()} (pid {process.name})"
+    return programs
+
+
+def user(name: str) -> dict[str, Any] | None:
+    """Return what is known of a Unix user."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+    return {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell, "group": group(entry.pw_gid)}
+
+
+def group(wanted: str | int) -> str | None:
+    """Return the name of a Unix group, if there is one."""
+    try:
+        return (grp.getgrnam(wanted) if isinstance(wanted, str) else grp.getgrgid(wanted)).gr_name
+    except (KeyError, ValueError):
+        return None
+
+
+def interpreter(path: str) -> str | None:
+    """Return the minor version of a Python interpreter, such as ``3.11``, or None when it does not run."""
+    try:
+        return output(path, "-c", "import sys; print('{}.{}'.format(*sys.version_info))") or None
+    except ValueError:
+        return None
+
+
+def is_calendar(text: str) -> bool:
+    """Tell whether systemd reads a text as times of a calendar; without it no timer is declared."""
+    return shutil.which("systemd-analyze") is None or bool(output("systemd-analyze", "calendar", "--", text))

@@ -1,0 +1,1 @@
+"""Two hosts with an app that has workers and timers, and another app beside it."""

@@ -1,0 +1,1 @@
+"""Two hosts with an app for an operator to work with, and another app beside it."""

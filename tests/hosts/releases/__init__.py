@@ -1,0 +1,1 @@
+"""Two hosts with an app whose answers name their release."""

@@ -1,0 +1,44 @@
+"""Two hosts with an app whose answers name their release.
+
+The files run in alphabetical order: `test_deploys_under_load.py` is the first, for it expects a fresh app.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hosts.releases.shared import DECLARED, DISTRIBUTIONS
+from tests.support.hosts import starting
+from tests.support.parallel import reserved_processors
+from tests.support.playbooks import apply_role
+from tests.support.releases import Deployed, make_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.hosts import Host
+
+
+@pytest.fixture(scope="package")
+def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
+    """Return a function that starts a host for all files of this directory."""
+    with starting(image) as start:
+        yield start
+
+
+@pytest.fixture(scope="package", autouse=True)
+def processors() -> Iterator[None]:
+    """Reserve the machine until the last test of this directory, for the tests measure time."""
+    with reserved_processors(alone=True):
+        yield
+
+
+@pytest.fixture(scope="package")
+def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deployed]:
+    """Return the app, deployed by the role, on a host of each distribution."""
+    hosts = [start_host(distribution) for distribution in DISTRIBUTIONS]
+    source = make_source(tmp_path_factory.mktemp("first") / "source", "m00")
+    apply_role(hosts, {**DECLARED, "flask_apache_source": str(source)})
+    return {host.distribution: Deployed(host, "marked") for host in hosts}

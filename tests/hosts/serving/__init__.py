@@ -1,0 +1,1 @@
+"""Two hosts that serve an app with static files below a mount."""

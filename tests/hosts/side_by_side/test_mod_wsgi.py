@@ -1,0 +1,211 @@
+"""mod_wsgi: what it passes to an app, which Python it accepts, its options and its versions."""
+
+from __future__ import annotations
+
+import re
+import socket
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.hosts.side_by_side.shared import (
+    DISTRIBUTIONS,
+    ENVIRONMENT,
+    NAME,
+    PORT,
+    SECONDS,
+    Variables,
+    ask,
+    pids,
+    roles,
+    status,
+    until,
+)
+from tests.support.commands import ROOT
+from tests.support.parallel import each
+from tests.support.playbooks import apply_role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.hosts import Host
+
+
+def test_the_app_gets_what_it_was_given(pair: list[Host]) -> None:
+    def gets(host: Host) -> None:
+        assert ask(host, "/environ") == ENVIRONMENT
+        facts = ask(host, "/", headers={"Authorization": "Bearer a-token"})
+        assert facts["authorization"] == "Bearer a-token"
+        assert facts["application_group"] == "", "not the main interpreter, where C extensions may break"
+        assert facts["process_group"] == facts["pool"]
+        assert facts["encoding"] == "utf-8"
+        assert host.http("/files/Gr%C3%BC%C3%9Fe-%E6%97%A5%E6%9C%AC", NAME, method="POST", port=PORT).status == 200
+        assert host.read("/var/lib/flask-apache/own/Grüße-日本") == "Grüße-日本"
+
+    each(pair, gets)
+
+
+def chunked(host: Host, body: bytes) -> tuple[int, str]:
+    """Send a body in two chunks, without a Content-Length; return status and answer."""
+    half = len(body) // 2
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:half], body[half:], b""))
+    head = f"POST /length HTTP/1.1\r\nHost: {NAME}\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    with socket.create_connection((host.ip, PORT), timeout=SECONDS) as connection:
+        connection.sendall(head.encode() + chunks)
+        with connection.makefile("rb") as stream:
+            answer = stream.read().decode()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+def test_bodies_may_be_chunked_and_may_not_be_too_large(pair: list[Host]) -> None:
+    def post(host: Host, size: int) -> int:
+        return host.http("/length", NAME, method="POST", body=b"x" * size, port=PORT).status
+
+    for host in pair:
+        assert chunked(host, b"x" * 1000) == (200, "1000")
+        assert post(host, 1000) == 200
+        assert post(host, 1001) == 413
+        assert chunked(host, b"x" * 1001)[0] == 413
+
+
+def test_a_virtual_environment_of_another_python_is_an_error(pair: list[Host]) -> None:
+    def tamper(host: Host) -> None:
+        release = f"/srv/flask-apache/own/releases/{status(host, 'own')['release']}/release.json"
+        right = host.read(release)
+        changed = re.sub(r'"python": "[\d.]+"', '"python": "3.9"', right)
+        live = pids(host, "own")[str(status(host, "own")["live"])]
+        try:
+            host.run(f"cat >{release}", stdin=changed)
+            host.run(["kill", "-USR1", *map(str, live)])
+            until(lambda: host.http("/", NAME, port=PORT).status == 500, "the restarted pool refuses")
+            log = host.run("cat /var/log/flask-apache/own/error.log").stdout
+            assert re.search(r"mod_wsgi runs Python 3\.\d+, the virtual environment is of Python 3\.9", log)
+        finally:
+            host.run(f"cat >{release}", stdin=right)
+            every = [str(pid) for pool in pids(host, "own").values() for pid in pool]
+            host.run(["kill", "-USR1", *every], check=False)
+        until(lambda: host.http("/", NAME, port=PORT).status == 200, "the right one serves again")
+
+    each(pair, tamper)
+
+
+def test_an_interpreter_of_another_version_is_refused(pair: list[Host], own: Variables) -> None:
+    for host in pair:
+        host.write("/usr/local/bin/python9", "#!/bin/sh\necho 3.9\n", 0o755)
+    refused = apply_role(pair, {**own, "flask_apache_python": "/usr/local/bin/python9"}, check=False)
+    for host, minor in zip(pair, ("3.11", "3.13"), strict=True):
+        assert refused.recap[host.name].failed == 1
+        assert refused.recap[host.name].changed == 0
+        assert f"is Python 3.9, but the distribution's mod_wsgi is of {minor}" in " ".join(refused.stdout.split())
+
+
+def test_an_app_without_a_pool_is_an_error_instead_of_an_app_in_apache(pair: list[Host]) -> None:
+    def embedded(host: Host) -> None:
+        conf = "/etc/apache2/conf-enabled/embedded.conf"
+        program = (
+            "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'embedded']\n"
+        )
+        host.write("/usr/local/lib/embedded.wsgi", program)
+        allow = "<Directory /usr/local/lib>\nRequire all granted\n</Directory>"
+        host.write(conf, f"WSGIScriptAlias /embedded /usr/local/lib/embedded.wsgi\n{allow}\n")
+        try:
+            host.run("apache2ctl graceful")
+            until(lambda: host.http("/embedded", "other.example.com").status != 404, "the configuration is read")
+            answer = host.http("/embedded", "other.example.com")
+            assert answer.status == 500
+            assert b"embedded" not in answer.body
+            assert "mbedded mode of mod_wsgi disabled" in host.logs()
+        finally:
+            host.run(["rm", conf])
+            host.run("apache2ctl graceful")
+
+    each(pair, embedded)
+
+
+EVERY_OPTION: Variables = {
+    f"flask_apache_daemon_{name}": value
+    for name, value in {
+        "processes": 2,
+        "threads": 3,
+        "umask": "0022",
+        "lang": "en_US.UTF-8",
+        "locale": "C.UTF-8",
+        "connect_timeout": 10,
+        "deadlock_timeout": 61,
+        "eviction_timeout": 31,
+        "graceful_timeout": 16,
+        "inactivity_timeout": 3600,
+        "interrupt_timeout": 20,
+        "queue_timeout": 46,
+        "request_timeout": 59,
+        "shutdown_timeout": 4,
+        "socket_timeout": 58,
+        "startup_timeout": 14,
+        "maximum_requests": 100000,
+        "restart_interval": 86400,
+        "memory_limit": 1 << 30,
+        "virtual_memory_limit": 1 << 33,
+        "stack_size": 1 << 20,
+        "cpu_time_limit": 3600,
+        "cpu_priority": 5,
+        "switch_interval": 0.01,
+        "listen_backlog": 50,
+        "header_buffer_size": 65536,
+        "receive_buffer_size": 65536,
+        "response_buffer_size": 131072,
+        "response_flush_delay": 10,
+        "response_socket_timeout": 30,
+        "send_buffer_size": 65536,
+        "server_metrics": True,
+        "supplementary_groups": ["adm", "www-data"],
+    }.items()
+}
+PACKAGED = {"debian-12-hot": "4.9.4", "debian-13-hot": "5.0.2"}
+BUILT = "6.1.1"
+SINCE_6 = ("interrupt-timeout=20", "switch-interval=0.01", "response-flush-delay=10", "WSGISlowRequests 2")
+
+
+def test_mod_wsgi_may_be_switched_and_takes_every_option(start_host: Callable[..., Host], own: Variables) -> None:
+    hosts = each(DISTRIBUTIONS, start_host)
+    documented = (ROOT / "roles/flask_apache/defaults/main.yml").read_text()
+    assert set(re.findall(r"(?m)^flask_apache_daemon_\w+", documented)) == set(EVERY_OPTION)
+    variables = {**own, **EVERY_OPTION, "flask_apache_mod_wsgi_slow_requests": 2}
+    built = {**variables, "flask_apache_mod_wsgi_source": "pip", "flask_apache_mount": "/elsewhere"}
+    for host in hosts:
+        assert host.exists("/etc/apache2/mods-enabled/wsgi.load"), "this begins with the distribution's module"
+
+    roles(hosts, built)
+    for host in hosts:
+        assert_serves(host, "/elsewhere/", BUILT, newer=True)
+        modules = host.run(
+            "grep -o '/[^ ]*mod_wsgi.*[.]so' /proc/$(cat /run/apache2/apache2.pid)/maps | sort -u"
+        ).stdout
+        assert re.fullmatch(rf"/usr/local/lib/flask-apache/mod_wsgi-{BUILT}-python3\.\d+\.so\n", modules)
+        assert not host.run("find /var/tmp /root -name 'mod_wsgi*'").stdout
+        host.run("for program in /usr/bin/*gcc* /usr/bin/apxs; do mv $program $program.away; done")
+    assert roles(hosts, built).changed_tasks == []
+    for host in hosts:
+        host.run("systemctl restart apache2")
+        until(partial(answers, host, "/elsewhere/"), "it serves without a compiler")
+        assert_serves(host, "/elsewhere/", BUILT, newer=True)
+    roles(hosts, variables)
+    for host in hosts:
+        assert_serves(host, "/", PACKAGED[host.distribution], newer=False)
+        assert host.http("/elsewhere/", NAME, port=PORT).body == b"own page not found"
+
+
+def answers(host: Host, path: str) -> bool:
+    """Return whether the app answers."""
+    return host.http(path, NAME, port=PORT).status == 200
+
+
+def assert_serves(host: Host, path: str, version: str, *, newer: bool) -> None:
+    """Check that a version of mod_wsgi serves the app, with the options that this version has."""
+    assert ask(host, path)["mod_wsgi"] == version
+    configuration = host.run(
+        "cat /etc/flask-apache/vhosts/*/*.conf /etc/apache2/conf-enabled/flask-apache*.conf"
+    ).stdout
+    assert [option in configuration for option in SINCE_6] == [newer] * len(SINCE_6)
+    assert "stack-size=1048576" in configuration
+    nice, groups = host.run(f"ps -o ni=,supgrp= -p {pids(host, 'own')['blue'][0]}").stdout.split()
+    assert nice == "5"
+    assert {"adm", "www-data"} <= set(groups.split(","))

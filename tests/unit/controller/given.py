@@ -1,0 +1,94 @@
+"""What the checks are given: a host, the role's defaults, and what a test changes of them."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from controller import plan
+
+from tests.unit.programs import ROLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from _pytest.mark import ParameterSet
+
+SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())
+SPEC = SPECS["argument_specs"]["main"]["options"]
+KNOWN = sorted({name for spec in SPECS["argument_specs"].values() for name in spec["options"]})
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+DISTRIBUTIONS = {"Debian": {"12": "4.9.4", "13": "5.0.2"}, "Ubuntu": {"24.04": "5.0.0"}}
+SECRET = "correct horse battery staple"
+SHAPE = re.compile(r"(flask_apache_\w+[^ ]*|host: the \w+) must \S.*")
+
+HOST: dict[str, Any] = {
+    "root": True,
+    "distribution": "Debian",
+    "distribution_version": "12",
+    "python": "3.11",
+    "distribution_python": "3.11",
+    "listeners": {"80": "apache2 (pid 7)", "8080": "nginx (pid 12)"},
+    "user": None,
+    "systemd": True,
+    "calendars_wrong": ["whenever"],
+    "apps": [
+        {
+            "app": "shop",
+            "user": "shop",
+            "default_server": True,
+            "python": "/opt/shop/bin/python3",
+            "python_version": "3.11",
+            "port": 80,
+            "server_name": "shop.example.com",
+            "server_aliases": ["buy.example.com"],
+            "mount": "/",
+        }
+    ],
+    "configuration": {
+        "sites": [
+            {"file": "/etc/apache2/sites-enabled/000-default.conf", "port": 80, "hosts": [], "stock": True},
+            {"file": "/etc/blog.conf", "port": 81, "hosts": ["blog.example.com"], "stock": False},
+        ]
+    },
+}
+
+
+def variables(source: Path, /, **own: object) -> dict[str, Any]:
+    """Return the defaults with their templates filled in, and what a test changes, by short names."""
+    values: dict[str, Any] = copy.deepcopy(DEFAULTS)
+    values |= {
+        "flask_apache_source": str(source),
+        "flask_apache_user": "app",
+        "flask_apache_server_name": "www.example.com",
+        "flask_apache_environment": {"DATABASE_PASSWORD": SECRET, "WORKERS": 3},
+    }
+    return values | {f"flask_apache_{name}": value for name, value in own.items()}
+
+
+def errors(values: dict[str, Any], **host: object) -> list[str]:
+    """Return the errors for variables on the host, or on one that differs from it. Every one has the one shape."""
+    found = plan.check(values, KNOWN, HOST | host, DISTRIBUTIONS, SPECS)
+    for line in found:
+        assert SHAPE.fullmatch(line), line
+        assert len(line.splitlines()) == 1
+        assert SECRET not in line
+    return found
+
+
+def refused(place: str, must: str, *values: object, got: str | None = None, advice: str = "") -> list[ParameterSet]:
+    """Return cases: a variable's values, and the one line that refuses each. ``got`` is the value, if not given."""
+    name = re.split(r"\W", place, maxsplit=1)[0]
+    own = {"user": "own"} if name == "app" else {}
+    end = f"; {advice}" if advice else ""
+    return [
+        pytest.param(
+            own | {name: value},
+            f"flask_apache_{place} must {must}, got {repr(value) if got is None else got}{end}",
+            id=f"{place}-{value!r:.40}",
+        )
+        for value in values
+    ]

@@ -1,0 +1,1 @@
+"""The role's own files: templates, variables, tasks."""

@@ -1,0 +1,134 @@
+"""Variables and hosts to render the role's templates for, and what reads the results."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import yaml
+
+from tests.unit.programs import ROLE
+
+SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+SPEC = SPECS["main"]["options"]
+DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+CONSTANTS = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+BASE: dict[str, Any] = {
+    **DEFAULTS,
+    "flask_apache_source": "/source",
+    "flask_apache_server_name": "www.example.com",
+}
+DAEMON = sorted(name for name in SPEC if name.startswith("flask_apache_daemon_"))
+NUMBERS = [name for name in DAEMON if SPEC[name]["type"] == "int"]
+EVERY_OPTION: dict[str, Any] = {
+    **{name: 100 + position for position, name in enumerate(NUMBERS)},
+    "flask_apache_daemon_umask": "0022",
+    "flask_apache_daemon_lang": "en_GB.UTF-8",
+    "flask_apache_daemon_locale": "de_DE.UTF-8",
+    "flask_apache_daemon_switch_interval": 0.005,
+    "flask_apache_daemon_server_metrics": True,
+    "flask_apache_daemon_supplementary_groups": ["adm", "ssl-cert"],
+}
+PIP = {"flask_apache_mod_wsgi_source": "pip", "flask_apache_mod_wsgi_version": "6.1.1"}
+TELEMETRY = {
+    "flask_apache_mod_wsgi_telemetry": "unix:/run/telemetry.sock interval=2",
+    "flask_apache_mod_wsgi_slow_requests": 0.5,
+}
+AS_STRINGS = {name: str(value) for name, value in DEFAULTS.items() if isinstance(value, (bool, int, float))}
+
+
+def host(version: str | None = "4.9.4") -> dict[str, Any]:
+    """Return as much of what inspect_host.py says of a host as a declaration depends on."""
+    return {
+        "distribution": "Debian",
+        "distribution_version": "12",
+        "mod_wsgi_package": version,
+        "python": "3.11",
+    }
+
+
+WORKER = {"name": "queue", "command": r"""program 'a b' "100%" \d $HOME n{instance}"""}
+TIMER = {"name": "nightly", "command": ["program", 'say "hi"'], "calendar": "Mon..Fri 04:30", "timeout": 60}
+
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "defaults": ({}, host()),
+    "every-4.9.4": (EVERY_OPTION, host("4.9.4")),
+    "every-6.0.0": (EVERY_OPTION | {**PIP, "flask_apache_mod_wsgi_version": "6.0.0"}, host()),
+    "every-6.1.1": (EVERY_OPTION | PIP, host()),
+    "nothing": ({**dict.fromkeys(DAEMON), "flask_apache_daemon_processes": 1, **PIP}, host()),
+    "not-inspected": ({}, host(None)),  # mod_wsgi is not installed yet
+    "metrics-off": ({"flask_apache_daemon_server_metrics": "no"}, host()),
+    "metrics-on": ({"flask_apache_daemon_server_metrics": "yes"}, host()),
+    "telemetry-4.9.4": (TELEMETRY, host()),
+    "telemetry-6.1.1": (TELEMETRY | PIP, host()),
+    "names": (
+        {
+            "flask_apache_app": "my-shop",
+            "flask_apache_user": "clerk",
+            "flask_apache_mount": "/a.b",
+            "flask_apache_server_name": "WWW.Example.com",
+            "flask_apache_server_aliases": ["Example.com", "*.example.com"],
+            "flask_apache_port": 8080,
+        },
+        host(),
+    ),
+    "logs": (
+        {"flask_apache_access_log": "/var/log/shop/a.log", "flask_apache_error_log": "/var/log/shop/e.log"},
+        host(),
+    ),
+    "rolling": ({"flask_apache_strategy": "rolling", "flask_apache_idle_pool": "cold"}, host()),
+    "units": (
+        {
+            "flask_apache_app": "my-shop",
+            "flask_apache_workers": [{**WORKER, "instances": "2", "stop_timeout": "5"}],
+            "flask_apache_timers": [TIMER],
+        },
+        host(),
+    ),
+    "unit-defaults": (
+        {
+            "flask_apache_workers": [WORKER],
+            "flask_apache_timers": [{name: TIMER[name] for name in ("name", "command", "calendar")}],
+            "flask_apache_daemon_umask": None,
+            "flask_apache_daemon_lang": None,
+        },
+        host(),
+    ),
+    "static": (
+        {
+            "flask_apache_mount": "/a.b",
+            "flask_apache_static": [
+                {"url": "/static", "path": "shop/static"},
+                {"url": "/i+g/", "path": "img", "immutable": "yes"},
+            ],
+            "flask_apache_static_max_age": "90",
+            "flask_apache_compression": "false",
+            "flask_apache_directives": ["SetEnv A b", "SetEnv C d"],
+        },
+        host(),
+    ),
+    "strings": (
+        {**AS_STRINGS, "flask_apache_health_status": ["200", "204"], "flask_apache_manage_service": "false"},
+        host(),
+    ),
+}
+
+
+def variables_of(case: str) -> dict[str, Any]:
+    """Return all of the role's variables in a case."""
+    variables = {**BASE, **CASES[case][0]}
+    if "{{" in variables["flask_apache_user"]:
+        variables["flask_apache_user"] = variables["flask_apache_app"]
+    return variables
+
+
+def lines(text: str) -> list[str]:
+    """Return the directives of a configuration, one a line."""
+    joined = re.sub(r"\\\n[ \t]*", "", text)
+    return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def directives(text: str, name: str) -> list[list[str]]:
+    """Return the arguments of a directive, each time that it stands there."""
+    return [shlex.split(line)[1:] for line in lines(text) if line.split()[0] == name]

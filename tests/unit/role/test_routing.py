@@ -1,0 +1,145 @@
+"""How Apache routes requests: the mount, canaries, probes, maintenance, readiness, static files."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.role.cases import directives
+
+if TYPE_CHECKING:
+    from tests.unit.role.conftest import Rendered
+
+
+@pytest.mark.parametrize(
+    ("case", "hit", "miss"),
+    [
+        ("defaults", ["/", "/x", "/x/y", ""], []),
+        ("names", ["/a.b", "/a.b/", "/a.b/c"], ["/", "/a", "/a.bc", "/aXb", "/x/a.b"]),
+    ],
+)
+def test_only_requests_below_the_mount_get_a_pool(
+    rendered: Rendered, case: str, hit: list[str], miss: list[str]
+) -> None:
+    rules = directives(rendered[case]["apache/app.conf.j2"], "RewriteRule")
+    pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2]]
+    assert len(pooled) == 7  # live, a canary by cookie and by header, its cookie, a probe, a bypass, maintenance
+    for pattern, substitution, _flags in pooled:
+        assert substitution == "-"
+        assert all(re.search(pattern, path) for path in hit)
+        assert not any(re.search(pattern, path) for path in miss)
+
+
+def test_the_pool_comes_from_the_apps_own_map(rendered: Rendered) -> None:
+    text = rendered["names"]["apache/app.conf.j2"]
+    assert directives(text, "RewriteMap") == [["my-shop", "rnd:/etc/flask-apache/my-shop/live.map"]]
+    live, *others = [flags for *_, flags in directives(text, "RewriteRule") if "E=FLASK_APACHE_POOL" in flags]
+    assert live == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-${my-shop:live}]"
+    canary = "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"
+    assert others == [canary, canary, "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"]
+    assert directives(text, "WSGIProcessGroup") == [["%{ENV:FLASK_APACHE_POOL_MY_SHOP}"]]
+    assert directives(text, "WSGIScriptAlias") == [["/a.b", "/etc/flask-apache/my-shop/entry.wsgi"]]
+
+
+def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: Rendered) -> None:
+    conditions = {
+        test: pattern for test, pattern, *_ in directives(rendered["names"]["apache/app.conf.j2"], "RewriteCond")
+    }
+    address = conditions["%{CONN_REMOTE_ADDR}"]
+    assert all(re.search(address, ip) for ip in ("127.0.0.1", "127.0.1.1", "::1"))
+    assert not any(re.search(address, ip) for ip in ("192.0.2.1", "1270.0.0.1", "2001:db8::1", "::10"))
+    token = conditions["%{HTTP:X-Flask-Apache-Probe}"]
+    assert re.search(token, "0123456789abcdef" * 2)
+    assert not any(re.search(token, text) for text in ("", "live", "0" * 31, "0" * 33, "0" * 32 + "}"))
+
+
+def conditions(text: str, tested: str) -> list[str]:
+    """Return the patterns of the conditions on something of a request."""
+    return [pattern for test, pattern, *_ in directives(text, "RewriteCond") if test == tested]
+
+
+def test_a_cookie_keeps_a_visitor_with_a_release(rendered: Rendered) -> None:
+    text = rendered["names"]["apache/app.conf.j2"]
+    release, _bypass = conditions(text, "%{HTTP_COOKIE}")
+    for cookies in ("flask_apache_my-shop=0a-1b", "a=b; flask_apache_my-shop=0a-1b", "flask_apache_my-shop=0a-1b;a=b"):
+        match = re.search(release, cookies)
+        assert match is not None
+        assert match[1] == "0a-1b"
+    for cookies in ("flask_apache_my-shop_bypass=0a-1b", "xflask_apache_my-shop=0a", "flask_apache_my-shop=0a|b", ""):
+        assert not re.search(release, cookies)
+    written = [" ".join(line) for line in directives(text, "Header") if "Set-Cookie" in line]
+    assert len(written) == 2
+    assert all("; Path=/a.b; HttpOnly; SameSite=Lax env=" in line for line in written)
+    assert written[0].startswith("always add Set-Cookie flask_apache_my-shop=%{FLASK_APACHE_CANARY_MY_SHOP}e;")
+
+
+def test_the_operator_passes_while_the_app_is_closed(rendered: Rendered) -> None:
+    text, secret = rendered["names"]["apache/app.conf.j2"], "0123456789abcdef" * 2
+    (query,), (_, cookie) = conditions(text, "%{QUERY_STRING}"), conditions(text, "%{HTTP_COOKIE}")
+    for pattern, asked in (
+        (query, f"flask_apache_bypass={secret}"),
+        (query, f"a=b&flask_apache_bypass={secret}&c"),
+        (cookie, f"a=b; flask_apache_my-shop_bypass={secret}"),
+    ):
+        match = re.search(pattern, asked)
+        assert match is not None
+        assert match[1] == secret
+    assert not re.search(query, f"xflask_apache_bypass={secret}")
+    assert not re.search(query, f"flask_apache_bypass={secret}0")
+    assert conditions(text, "${my-shop:bypass-%1}:%1") == ["^on:(.+)$"]
+    assert conditions(text, "${my-shop:maintenance}") == ["^on$"]
+
+
+def test_visitors_are_told_when_to_come_back(rendered: Rendered) -> None:
+    text = rendered["names"]["apache/app.conf.j2"]
+    assert [line[-2:] for line in directives(text, "Header") if "Retry-After" in line] == [
+        ["120", "env=FLASK_APACHE_CLOSED_MY_SHOP"],
+        ["120", "env=REDIRECT_FLASK_APACHE_CLOSED_MY_SHOP"],
+    ]
+    assert ["503", "/.flask-apache/my-shop/503.html"] in directives(text, "ErrorDocument")
+    assert directives(text, "Alias") == [["/.flask-apache/my-shop/", "/etc/flask-apache/my-shop/pages/"]]
+
+
+@pytest.mark.parametrize(
+    ("case", "path", "health"), [("defaults", "/-/ready", "/"), ("names", "/a.b/-/ready", "/a.b/")]
+)
+def test_load_balancers_get_the_health_check_or_503(rendered: Rendered, case: str, path: str, health: str) -> None:
+    drained, ready = (
+        rule for rule in directives(rendered[case]["apache/app.conf.j2"], "RewriteRule") if "ready" in rule[0]
+    )
+    assert drained[1:] == ["-", "[R=503,L]"]
+    assert ready[1:] == [health, "[PT]"]
+    for pattern in (drained[0], ready[0]):
+        assert re.search(pattern, path)
+        assert not any(re.search(pattern, other) for other in (f"{path}/", f"/x{path}", path.replace("/-/", "/x/")))
+
+
+def test_static_files_are_looked_for_in_every_release(rendered: Rendered) -> None:
+    text = rendered["static"]["apache/app.conf.j2"]
+    rules = [rule for rule in directives(text, "RewriteRule") if "static" in rule[0]]
+    chosen = [flags for _, substitution, flags in rules if substitution == "-"]
+    variables = "E=!FLASK_APACHE_CANARY_APP,E=!FLASK_APACHE_BYPASS_APP"
+    assert chosen == [
+        f"[E=FLASK_APACHE_STATIC_APP:{place},{variables}]" for place in ("%1", "blue", "green", "replaced")
+    ]
+    served = [substitution for _, substitution, flags in rules if flags == "[L]"]
+    assert [path.rpartition("/")[2] for path in served] == ["br$1", "gzip$1", "plain$1"]
+    for pattern, *_ in rules:
+        for path in ("/a.b/static", "/a.b/static/x.css", "/a.b/i+g/x.png"):
+            match = re.search(pattern, path)
+            assert match is not None
+            assert match[1] == path.removeprefix("/a.b")
+        assert not any(
+            re.search(pattern, path) for path in ("/static/x", "/a.b/statics", "/a.b/iig/x", "/axb/static/x")
+        )
+    assert "FLASK_APACHE_STATIC" not in rendered["defaults"]["apache/app.conf.j2"]
+
+
+def test_browsers_keep_static_files_as_declared(rendered: Rendered) -> None:
+    text = rendered["static"]["apache/app.conf.j2"]
+    kept = [arguments[2] for arguments in directives(text, "Header") if arguments[1] == "Cache-Control"]
+    forever = "public, max-age=31536000, immutable"
+    assert kept == ["public, max-age=90", forever, forever]  # any file, by a hash in its name, by what is declared
+    assert '<Directory "/srv/flask-apache/app/*/public/*/i+g">' in text

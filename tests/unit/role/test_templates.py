@@ -1,0 +1,171 @@
+"""What the role writes on a host: every file, the whole Apache, units and logs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.role.cases import CASES, CONSTANTS, directives, lines
+
+if TYPE_CHECKING:
+    from tests.unit.role.conftest import Rendered
+
+VHOST, SERVER = "apache/vhost.conf.j2:plain", "apache/server.conf.j2:restricted"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_file_begins_by_saying_who_owns_it(rendered: Rendered, case: str) -> None:
+    configuration = {name: text for name, text in rendered[case].items() if not name.startswith("pages/")}
+    assert len(configuration) >= 8
+    for text in configuration.values():
+        assert text.splitlines()[:2] == ["#", "# Ansible managed"]
+        assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_left_to_render(rendered: Rendered, case: str) -> None:
+    for text in rendered[case].values():
+        shown = text.replace("If-None-Match", "")
+        assert not re.search(r"\{\{|\{%|\bNone\b|\bTrue\b|\bFalse\b|\bomit\b", shown)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_included_parts_do_not_run_into_each_other(rendered: Rendered, case: str) -> None:
+    """Each section ends on a line of its own, and none is left open."""
+    for name in ("apache/app.conf.j2", "apache/pools.conf.j2", VHOST, SERVER):
+        opened: list[str] = []
+        for line in lines(rendered[case][name]):
+            if line.startswith("</"):
+                assert line == f"</{opened.pop()}>"
+            elif line.startswith("<"):
+                opened.append(line[1:].split()[0])
+            else:
+                assert not re.search(r"</(Directory|Files|FilesMatch|Location|VirtualHost|IfDefine)", line)
+        assert opened == []
+
+
+def test_visitors_get_a_page_without_a_header(rendered: Rendered) -> None:
+    assert rendered["defaults"]["pages/503.html.j2"].startswith("<!doctype html>\n")
+
+
+def test_names_are_lower_case(rendered: Rendered) -> None:
+    assert directives(rendered["names"][VHOST], "ServerName") == [["www.example.com"]]
+    assert directives(rendered["names"]["apache/pools.conf.j2"], "ServerName") == [["www.example.com"]], (
+        "mod_wsgi compares"
+    )
+    assert directives(rendered["names"]["apache/app.conf.j2"], "ServerAlias") == [["example.com"], ["*.example.com"]]
+    assert "/etc/flask-apache/vhosts/www.example.com-8080/*.conf" in rendered["names"][VHOST]
+
+
+def test_a_port_is_opened_only_where_nothing_else_does(rendered: Rendered) -> None:
+    """The engine chooses one of the variants."""
+    listen = "apache/vhost.conf.j2:listen"
+    for case, port in (("defaults", 80), ("strings", 80), ("names", 8080)):
+        assert directives(rendered[case][VHOST], "Listen") == []
+        assert directives(rendered[case][listen], "Listen") == [[str(port)]]
+        for name in (VHOST, listen):
+            assert f"<VirtualHost *:{port}>" in rendered[case][name]
+
+
+def test_logs_are_rotated_by_pipe_unless_a_file_is_named(rendered: Rendered) -> None:
+    for directive, kind in (("ErrorLog", "error"), ("CustomLog", "access")):
+        ((target, *_),) = directives(rendered["defaults"]["apache/app.conf.j2"], directive)
+        assert target == (
+            f"|/usr/bin/rotatelogs -L /var/log/flask-apache/app/{kind}.log "
+            f"/var/log/flask-apache/app/{kind}.%Y-%m-%d.log 86400"
+        )
+        ((target, *_),) = directives(rendered["logs"]["apache/app.conf.j2"], directive)
+        assert target == f"/var/log/shop/{kind[0]}.log"
+
+
+def test_embedded_mode_is_an_error_unless_another_site_uses_it(rendered: Rendered) -> None:
+    assert directives(rendered["defaults"][SERVER], "WSGIRestrictEmbedded") == [["On"]]
+    embedded = rendered["defaults"]["apache/server.conf.j2:embedded"]
+    assert directives(embedded, "WSGIRestrictEmbedded") == []
+    assert "another site uses it" in embedded
+
+
+def test_telemetry_needs_mod_wsgi_6(rendered: Rendered) -> None:
+    expected = {
+        "telemetry-6.1.1": ([["unix:/run/telemetry.sock", "interval=2"]], [["0.5"]]),
+        "telemetry-4.9.4": ([], []),
+        "every-6.1.1": ([], []),
+    }
+    for case, (service, slow) in expected.items():
+        assert directives(rendered[case][SERVER], "WSGITelemetryService") == service
+        assert directives(rendered[case][SERVER], "WSGISlowRequests") == slow
+
+
+def test_the_built_module_is_loaded_by_version_and_python(rendered: Rendered) -> None:
+    path = "/usr/local/lib/flask-apache/mod_wsgi-6.1.1-python3.11.so"
+    assert directives(rendered["every-6.1.1"]["apache/wsgi.load.j2"], "LoadModule") == [["wsgi_module", path]]
+
+
+def test_old_logs_go(rendered: Rendered) -> None:
+    (line,) = lines(rendered["defaults"]["tmpfiles.conf.j2"])
+    assert line.split() == ["e", "/var/log/flask-apache/app", "-", "-", "-", "14d"]
+
+
+def settings(text: str) -> dict[str, list[str]]:
+    """Return the settings of a unit, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for name, _, value in (line.partition("=") for line in lines(text) if "=" in line):
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def test_systemd_takes_the_words_of_a_command_as_they_are(rendered: Rendered) -> None:
+    prefix = "/srv/flask-apache/{0}/current/venv/bin/python /etc/flask-apache/{0}/entry.wsgi "
+    worker = settings(rendered["unit-defaults"]["systemd/worker.j2"])["ExecStart"]
+    assert worker == [prefix.format("app") + r'''-c "program 'a b' \"100%%\" \\d $$HOME n%i"''']
+    job = settings(rendered["units"]["systemd/job.j2"])["ExecStart"]
+    assert job == [prefix.format("my-shop") + r'''"program" "say \"hi\""''']
+
+
+def test_workers_and_timers_are_one_target(rendered: Rendered) -> None:
+    assert settings(rendered["units"]["systemd/target.j2"])["Wants"] == [
+        "flask-apache-my-shop-queue@1.service",
+        "flask-apache-my-shop-queue@2.service",
+        "flask-apache-my-shop-nightly.timer",
+    ]
+    assert "systemd/target.j2" not in rendered["defaults"]
+
+
+def test_a_timer_starts_its_job_by_the_calendar(rendered: Rendered) -> None:
+    found = settings(rendered["units"]["systemd/timer.j2"])
+    assert found["OnCalendar"] == ["Mon..Fri 04:30"]
+    assert found["PartOf"] == ["flask-apache-my-shop.target"]
+
+
+def test_a_unit_has_mod_wsgis_defaults_where_nothing_is_declared(rendered: Rendered) -> None:
+    for name in ("systemd/worker.j2", "systemd/job.j2"):
+        found = settings(rendered["unit-defaults"][name])
+        assert (found["UMask"], found["Environment"]) == (["0022"], ["LANG=C.UTF-8"])
+        assert settings(rendered["units"][name])["UMask"] == ["0027"]
+
+
+def test_a_job_ends_and_a_worker_does_not(rendered: Rendered) -> None:
+    worker = settings(rendered["unit-defaults"]["systemd/worker.j2"])
+    assert (worker["Type"], worker["Restart"], worker["TimeoutStopSec"]) == (["exec"], ["always"], ["30"])
+    assert worker["KillSignal"] == ["SIGTERM"]
+    assert settings(rendered["units"]["systemd/worker.j2"])["TimeoutStopSec"] == ["5"]
+    for case, seconds in (("units", "60"), ("unit-defaults", "3600")):
+        job = settings(rendered[case]["systemd/job.j2"])
+        assert (job["Type"], job["TimeoutStartSec"]) == (["oneshot"], [seconds])
+        assert "Restart" not in job
+
+
+def test_text_is_compressed_if_so_declared(rendered: Rendered) -> None:
+    compressed = directives(rendered["defaults"]["apache/app.conf.j2"], "AddOutputFilterByType")
+    types = CONSTANTS["__flask_apache_compressible"]
+    assert compressed == [["BROTLI_COMPRESS", *types], ["DEFLATE", *types]]
+    assert "text/event-stream" not in types
+    plain = rendered["static"]["apache/app.conf.j2"]
+    assert directives(plain, "AddOutputFilterByType") == []
+    assert ["no-gzip", "1"] in directives(plain, "SetEnv")
+
+
+def test_own_directives_come_last(rendered: Rendered) -> None:
+    assert lines(rendered["static"]["apache/app.conf.j2"])[-2:] == ["SetEnv A b", "SetEnv C d"]
