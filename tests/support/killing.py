@@ -64,4 +64,4 @@ def run(
     """
     words = [str(kill_at), json.dumps(list(steps)), json.dumps(dict(settings)), json.dumps(first)]
     command = ["python3", "-c", PROGRAM, *words, *arguments]
-    return host.run(command, check=False, **({"stdin": stdin} if stdin is not None else {}))
+    return host.run(command, check=False, stdin=stdin)

@@ -20,6 +20,7 @@ from tests.hosts.background.shared import (
     UNIT,
     make_source,
 )
+from tests.support import killing
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, EngineError, wait_until
