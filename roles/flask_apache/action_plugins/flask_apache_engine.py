@@ -174,16 +174,22 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         return self.engine(["--app", request["app"], command, release, *words], {})
 
     def engine(self, command: list[str], request: Arguments) -> Answer:
-        """Run the engine on the host, and return its answer."""
+        """Run the engine on the host, and return its answer. Steps that take long are shown meanwhile."""
         from controller import artefact
 
         packed = {"engine": artefact.build(self.role / "files"), "request": json.dumps(request).encode()}
         arguments = {name: base64.b64encode(zlib.compress(each)).decode() for name, each in packed.items()}
-        answer: Answer = self._execute_module(
-            module_name="flask_apache_engine",
-            module_args={"command": command, **arguments},
-            task_vars=self.task_vars,
-        )
+        answer, shown = {"running": ""}, 0
+        while "running" in answer:
+            answer = self._execute_module(
+                module_name="flask_apache_engine",
+                module_args={"command": command, "running": answer["running"], **arguments},
+                task_vars=self.task_vars,
+            )
+            if shown or "running" in answer:
+                for line in answer.get("progress", [])[shown:]:
+                    self._display.display(f"  {self.task_vars['inventory_hostname']}: {line}")
+                shown = len(answer.get("progress", []))
         return answer
 
     def declaration(self, plan: Answer, source: Answer) -> Arguments:
