@@ -94,7 +94,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         variables = self.variables()
         if self._task.check_mode and plan["host"]["packages_missing"]:
             return {"changed": True, "msg": "git would be installed first", "id": "unknown", "archive": None}
-        return self.engine(["fetch"], self._wanted(variables, plan["host"]))
+        directories = self.declaration(plan, {})["directories"]
+        return self.engine(["fetch"], {"wanted": self._wanted(variables, plan["host"]), "directories": directories})
 
     def step_prepare(self, plan: Answer, source: Answer) -> Answer:
         """Ship the source, and make it a release, unless the host serves just that."""
@@ -194,7 +195,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
 
     def declaration(self, plan: Answer, source: Answer) -> Arguments:
         """Return all that the app is to have: the request of several steps."""
-        from controller import requests
+        from controller import artefact, requests
 
         files = self.role / "files"
         host = {**plan["host"], "wheelhouse": source.get("wheelhouse", "")}
@@ -203,6 +204,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             host,
             self.constants(),
             self.render(plan),
+            engine=artefact.build(files),
             entry=(files / "entry.wsgi").read_text(encoding="utf-8"),
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
         )
