@@ -107,23 +107,9 @@ def state(name: str) -> dict[str, Any]:
 
 
 def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterator[str]:
-    """Yield the paths that are not as they were installed, and what the running Apache has not loaded."""
-    installed = kept.get("installed")
-    if not isinstance(installed, list):
-        yield str(app.conf / "app.json")
-        return
-    for each in installed:
-        try:
-            if apply.differs(each):
-                yield each["path"]
-        except (KeyError, ValueError, TypeError, LookupError):
-            yield str(app.conf / "app.json")
-    try:
-        shared = site.shared({**site.sites(but=app.name), app.name: app.site})
-    except RefusedError as error:
-        yield str(error).partition("\n")[0]
-    else:
-        yield from (str(each.path) for each in shared if desired.difference(each))
+    """Yield the paths that are not as they were installed or built, and what the running Apache has not loaded."""
+    yield from _not_installed(app, kept)
+    yield from _not_shared(app)
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)
@@ -132,6 +118,25 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     if release:
         yield from releases.damaged_files(app, release, thorough=thorough)
         yield from venvs.damage((app.releases / release / "venv").resolve(), thorough=thorough)
-    for slot in paths.SLOTS:
-        if not (app.home / slot).exists():
-            yield str(app.home / slot)
+    yield from (str(app.home / slot) for slot in paths.SLOTS if not (app.home / slot).exists())
+
+
+def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
+    """Yield the app's own files, directories and links that differ."""
+    installed = kept.get("installed")
+    for each in installed if isinstance(installed, list) else [{}]:
+        try:
+            if apply.differs(each):
+                yield each["path"]
+        except (LookupError, ValueError, TypeError):
+            yield str(app.conf / "app.json")
+
+
+def _not_shared(app: App) -> Iterator[str]:
+    """Yield the links that differ which depend on all apps of the host."""
+    try:
+        wanted = site.shared({**site.sites(but=app.name), app.name: app.site})
+    except RefusedError as error:
+        yield str(error).partition("\n")[0]
+        return
+    yield from (str(each.path) for each in wanted if desired.difference(each))
