@@ -70,6 +70,19 @@ def assign(app: App, release: str, environment: dict[str, str]) -> None:
     files.write(app.releases / release / "env", json.dumps(environment), mode=0o640, group=group)
 
 
+def damaged(app: App) -> list[str]:
+    """Return the path of the app's own SECRET_KEY, if the live release has one and the file is not one."""
+    path = app.conf / "secret_key"
+    try:
+        live = of_release(app, routing.live_release(app)).get("SECRET_KEY", "")
+        needed = "SECRET_KEY" not in declared(app) and re.fullmatch(GENERATED, live) is not None
+    except (DamagedError, FileNotFoundError, RefusedError):
+        needed = False  # whatever that is, it is named itself
+    if not path.exists():
+        return [str(path)] if needed else []
+    return [] if re.fullmatch(GENERATED.encode(), path.read_bytes()) else [str(path)]
+
+
 def secret_key(app: App) -> str:
     """Return the app's own SECRET_KEY: made once, and kept.
 

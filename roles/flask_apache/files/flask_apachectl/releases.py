@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import declaration, environments, history, paths, routing
+from flask_apachectl import declaration, environments, history, paths, routing, venvs
 from flask_apachectl.app import App, read_json
 from flask_apachectl.declaration import DamagedError, Spec
 from flask_apachectl.errors import RefusedError
@@ -83,7 +83,7 @@ def complete(app: App) -> list[str]:
 
 
 def damaged_files(app: App, release: str, *, thorough: bool = False) -> list[str]:
-    """Return the files of a release and of its virtual environment that are missing, cut or changed."""
+    """Return the files of a release, with its virtual environment, that are missing, cut or changed."""
     directory = app.releases / release
     try:
         wanted = description(app, release)["files"]
@@ -95,7 +95,13 @@ def damaged_files(app: App, release: str, *, thorough: bool = False) -> list[str
         environments.of_release(app, release)
     except (DamagedError, FileNotFoundError):
         wrong.append(str(directory / "env"))
-    return wrong
+    return wrong + venvs.damage((directory / "venv").resolve(), thorough=thorough)
+
+
+def damaged(app: App, *, but: str | None = None) -> dict[str, list[str]]:
+    """Return the kept releases that are not whole, with their files that are not, but for one."""
+    names = [path.name for path in sorted(app.releases.glob("[!.]*")) if path.name != but]
+    return {name: wrong for name in names if (wrong := damaged_files(app, name))}
 
 
 def is_irreversible(app: App, release: str) -> bool:

@@ -11,12 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import history, paths, releases, routing, venvs
+from flask_apachectl import environments, history, paths, releases, routing, slots
 from flask_apachectl.apache import others, server
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts
+from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
     import argparse
@@ -123,10 +124,13 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)
     yield from history.damaged(app)
+    yield from slots.damaged(app)
+    yield from environments.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
     if release:
         yield from releases.damaged_files(app, release, thorough=thorough)
-        yield from venvs.damage((app.releases / release / "venv").resolve(), thorough=thorough)
-    for slot in paths.SLOTS:
-        if not (app.home / slot).exists():
-            yield str(app.home / slot)
+        yield from units.damaged(releases.as_made(app, release), release)
+        if app.waiting.exists() and hooks.waiting_for(app) == release:
+            yield str(app.waiting)  # its hooks have not run, or the file is damaged
+    for wrong in releases.damaged(app, but=release).values():
+        yield from wrong

@@ -50,6 +50,8 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
     app = releases.as_made(app, release)
     live = routing.live_slot(app)
     before = routing.slot_release(app, live)
+    if before and slots.is_doubtful(app, str(live)):
+        slots.assign(app, str(live), app.releases / before)  # its processes may run another release
     if before == release and not (server.pid() and has_outdated_processes(app, live)):
         changed = stay(app, release, action, skip_once=skip_once)
         return {"changed": changed, "release": release, "live": live}
@@ -71,9 +73,11 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
         start.start(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
         routing.switch(app, slot)
         confirm(app, release, lambda: routing.switch(earlier, routing.other(slot)) if before else None)
+    history.repair(app)
     history.record(app, action, release, before)
     if app.site.idle_pool == "cold":
         start.cool(app)
+    reconcile(app)
     releases.prune(app)
     share_secrets(app)
     if action != "rollback":
@@ -88,7 +92,7 @@ def has_outdated_processes(app: App, slot: str | None) -> bool:
 
 def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
     """Finish what a killed run has begun, and end a canary: the release is live. Tells whether anything changed."""
-    changed = routing.end_canary(app) | history.repair(app)
+    changed = routing.end_canary(app) | history.repair(app) | reconcile(app)
     if routing.damaged(app) or routing.read(app).ready != app.url_path:
         routing.write(app, replace(routing.read(app), ready=app.url_path))
         changed = True
@@ -101,10 +105,28 @@ def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
     return changed | hooks.after_switch(app, skip_once=skip_once)
 
 
+def reconcile(app: App) -> bool:
+    """Make what is beside the live release sound again: links, and kept releases that are damaged, which go.
+
+    Tells whether anything was not.
+    """
+    changed = slots.repair_replaced(app)
+    idle, live = routing.other(routing.live_slot(app)), routing.slot_release(app, routing.live_slot(app))
+    if not slots.is_sound(app, idle) or not slots.is_dated(app, idle):
+        start.vacate(app, idle)
+        changed = True
+    for release in releases.damaged(app, but=live):
+        report.say(f"discard {release}, which is damaged")
+        start.discard(app, release)
+        changed = True
+    return changed | slots.repair_replaced(app)
+
+
 def candidate_slot(app: App) -> str:
     """Return the slot for the next release: the one that does not serve, or the only one."""
     live = routing.live_slot(app)
-    if app.site.strategy == "rolling" or routing.slot_release(app, live) is None:
+    never = routing.slot_release(app, live) is None and slots.remembered(app) is None
+    if app.site.strategy == "rolling" or never:
         return paths.SLOTS[0]
     return routing.other(live)
 

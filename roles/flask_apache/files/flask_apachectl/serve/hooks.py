@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 import subprocess
@@ -127,7 +128,8 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
     if not app.waiting.exists():
         return False
     release = routing.live_release(app)
-    ran = app.waiting.read_text(encoding="utf-8") == release and server.pid() is not None
+    waits = waiting_for(app)
+    ran = waits == release and server.pid() is not None
     if ran:
         try:
             run_hooks(app, "after_switch", release, skip_once=skip_once)
@@ -136,3 +138,10 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
             raise RefusedError(f"{failure}\n{advice}") from None
     app.waiting.unlink()
     return ran
+
+
+def waiting_for(app: App) -> str:
+    """Return the release whose hooks after its switch wait: the live one, too, when the file that says so is damaged."""
+    text = app.waiting.read_bytes().decode(errors="replace")
+    is_known = re.fullmatch(r"[\w.-]{1,100}", text) and (app.releases / text / "app").is_dir()
+    return text if is_known else routing.live_release(app)
