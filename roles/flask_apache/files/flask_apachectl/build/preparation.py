@@ -140,15 +140,14 @@ def make_empty(app: App, slot: str, group: int) -> None:
 
 
 def repair_slot(app: App, slot: str) -> bool:
-    """Let a slot's damaged link name what it named, or nothing to run, and date it anew; tell whether it was damaged."""
-    live, remembered = routing.live_slot(app), slots.remembered(app)
+    """Let a slot's damaged link name what it named, or nothing to run, and date it anew; tell whether it was so."""
+    remembered = slots.remembered(app) if slot == routing.live_slot(app) else None
+    target = app.releases / remembered if remembered else slots.empty(app, slot)
     if not slots.is_sound(app, slot):
-        if slot == live and remembered and slots.is_dated(app, slot):  # its processes run that all the time
-            files.replace_link(app.home / slot, app.releases / remembered)
+        if remembered and slots.is_dated(app, slot):  # its processes run that all the time
+            files.replace_link(app.home / slot, target)
         else:
-            slots.assign(
-                app, slot, app.releases / remembered if slot == live and remembered else slots.empty(app, slot)
-            )
+            slots.assign(app, slot, target)
     elif not slots.is_dated(app, slot):  # how old its processes are cannot be told: they are replaced
         slots.assign(app, slot, (app.home / slot).resolve())
     else:

@@ -97,7 +97,7 @@ def state(name: str) -> dict[str, Any]:
     except RefusedError:
         return found
     drift = list(drifted(app, kept))
-    whole = [release for release in releases.complete(app) if not releases.damaged_files(app, release)]
+    whole = set(releases.complete(app)) - releases.damaged(app).keys()
     return {
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
@@ -127,10 +127,9 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     yield from slots.damaged(app)
     yield from environments.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
+    for wrong in releases.damaged(app, thorough=thorough).values():
+        yield from wrong
     if release:
-        yield from releases.damaged_files(app, release, thorough=thorough)
         yield from units.damaged(releases.as_made(app, release), release)
         if app.waiting.exists() and hooks.waiting_for(app) == release:
             yield str(app.waiting)  # its hooks have not run, or the file is damaged
-    for wrong in releases.damaged(app, but=release).values():
-        yield from wrong

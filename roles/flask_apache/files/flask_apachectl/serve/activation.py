@@ -115,7 +115,7 @@ def reconcile(app: App) -> bool:
     if not slots.is_sound(app, idle) or not slots.is_dated(app, idle):
         start.vacate(app, idle)
         changed = True
-    for release in releases.damaged(app, but=live):
+    for release in releases.damaged(app).keys() - {live}:
         report.say(f"discard {release}, which is damaged")
         start.discard(app, release)
         changed = True

@@ -141,7 +141,7 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
 
 
 def waiting_for(app: App) -> str:
-    """Return the release whose hooks after its switch wait: the live one, too, when the file that says so is damaged."""
+    """Return the release whose hooks after its switch wait: the live one, if the file does not say which."""
     text = app.waiting.read_bytes().decode(errors="replace")
     is_known = re.fullmatch(r"[\w.-]{1,100}", text) and (app.releases / text / "app").is_dir()
     return text if is_known else routing.live_release(app)
