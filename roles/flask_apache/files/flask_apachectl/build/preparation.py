@@ -118,6 +118,9 @@ def make_slots(app: App, group: int) -> bool:
         named = [slot for slot in paths.SLOTS if was_live and routing.slot_release(app, slot) == was_live]
         routing.switch(app, next(iter(named), paths.SLOTS[0]))
         changed = True
+    elif routing.damaged(app):
+        routing.write(app, routing.read(app))
+        changed = True
     if routing.live_slot(app) not in app.slots:  # the strategy is rolling now: the pool that serves will be gone
         release = routing.live_release(app)
         if server.pid() is None:

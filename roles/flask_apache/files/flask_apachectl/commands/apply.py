@@ -147,8 +147,8 @@ def _load(app: App, differing: Sequence[Change]) -> bool:
     digest = expected_digest(app)
     if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
         return False
-    restart = any(change.path.endswith(RESTARTS) for change in differing)
-    server.load(app, digest, restart=restart)
+    other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
+    server.load(app, digest, restart=other)
     return True
 
 

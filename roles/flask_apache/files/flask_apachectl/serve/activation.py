@@ -10,7 +10,7 @@ from flask_apachectl import environments, history, paths, releases, routing, slo
 from flask_apachectl.apache import server
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import report
+from flask_apachectl.host import files, report
 from flask_apachectl.serve import health, hooks, logs, pools, start, units
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def share_secrets(app: App) -> bool:
     generated = app.conf / "secret_key"
     if generated.exists() and generated.read_bytes() != current["SECRET_KEY"].encode():
         generated.unlink()
+        files.sync_directory(app.conf)
     pools.stop_stale(app)
     return changed
 

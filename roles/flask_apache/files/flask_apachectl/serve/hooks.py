@@ -137,6 +137,7 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
             advice = f"{release} is live and stays so; the next deploy runs its hooks after_switch again."
             raise RefusedError(f"{failure}\n{advice}") from None
     app.waiting.unlink()
+    files.sync_directory(app.home)  # or they would run again after a power cut
     return ran
 
 

@@ -89,6 +89,7 @@ def install(app: App) -> bool:
     for path, text in found.items():
         if text is None:
             path.unlink(missing_ok=True)
+            files.sync_directory(path.parent)
         else:
             files.write(path, text)
     target, link = target_name(app), target_link(app)

@@ -1,0 +1,251 @@
+"""Every file and link of an app's state, damaged in every way: visitors lose nothing, one run heals, doctor names it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.load import Client, visitors
+from tests.support.parallel import each
+from tests.support.playbooks import apply_role
+from tests.support.releases import wait_until
+from tests.support.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.hosts import Host
+    from tests.support.load import Visitors
+
+APP = "damage"
+NAME = "damage.example.com"
+CONF, HOME = f"/etc/flask-apache/{APP}", f"/srv/flask-apache/{APP}"
+FILES = ("missing", "empty", "half", "byte", "type")
+LINKS = ("missing", "dangling", "elsewhere")
+SOURCE = """
+import flask
+
+app = flask.Flask(__name__)
+
+@app.get("/")
+def index() -> dict[str, str]:
+    return {{"marker": "{marker}"}}
+"""
+# Lists what there is to damage, as {group: {path: target of a link, or None}}. All of one group is damaged at once.
+FIND = """
+import json, os, sys
+from pathlib import Path
+
+app = sys.argv[1]
+conf, home = Path("/etc/flask-apache", app), Path("/srv/flask-apache", app)
+declaration = json.loads((conf / "app.json").read_text())
+installed = [each["path"] for each in declaration["installed"] if "sha256" in each or each.get("target")]
+live = next(line.split()[1] for line in (conf / "live.map").read_text().splitlines() if line.startswith("base"))
+idle = {"blue": "green", "green": "blue"}[live]
+release = (home / live).resolve()
+previous = next(path for path in (home / "releases").iterdir() if path != release)
+venv = (release / "venv").resolve()
+
+def first(top, pattern):
+    return min(path for path in top.rglob(pattern) if path.is_symlink() or path.stat().st_size > 2)
+
+own = [path for path in conf.rglob("*") if not path.is_dir()]
+beside = [path for path in home.iterdir() if not path.is_dir() or path.is_symlink()]
+units = [path for path in Path("/etc/systemd/system").rglob(f"flask-apache-{app}*") if not path.is_dir()]
+groups = {
+    "declaration": [conf / "app.json"],
+    "installed": [*map(Path, installed), home / live, conf / "live.map"],
+    "release": [
+        *(release / name for name in ("entry.json", "env", "locked.txt", "app/instance")),
+        first(release / "app", "*.py"), first(release / "app", "*.pyc"), first(release / "public", "*.css"),
+        *(venv / name for name in ("pyvenv.cfg", "bin/python")),
+        first(venv / "lib", "*.py"), first(venv / "lib", "*.pyc"), first(venv / "lib", "RECORD"),
+        home / f"{live}.since",
+    ],
+    "manifests": [release / "release.json", venv / "complete.json"],
+    "state": [
+        *own, *beside, *units,
+        *(home / f"empty/{slot}/venv/{name}" for slot in (live, idle) for name in ("pyvenv.cfg", "complete.json")),
+        *(previous / name for name in ("release.json", "env", "app/app.py")),
+    ],
+}
+seen, found = {str(home / "lock")}, {}
+for name, members in groups.items():
+    found[name] = {}
+    for path in map(str, members):
+        if path not in seen and os.path.lexists(path):
+            seen.add(path)
+            found[name][path] = os.readlink(path) if os.path.islink(path) else None
+# Two of a kind that stand in for each other are not both lost here, and what tells which release a slot had is not
+# lost together with the slot.
+alone = [str(path) for path in (conf / "live.map.copy", home / "current", home / f"{idle}.since", release / "venv")]
+found["alone"] = {path: found["state"].pop(path, None) for path in alone}
+found["alone"][alone[-1]] = os.readlink(alone[-1])
+json.dump(found, sys.stdout)
+"""
+DAMAGE = """
+import json, os, sys
+from pathlib import Path
+
+for name, kind, text in json.load(sys.stdin):
+    path = Path(name)
+    if kind in ("dangling", "elsewhere") or kind == "missing":
+        path.unlink()
+        if kind != "missing":
+            path.symlink_to(text)
+        continue
+    content = path.read_bytes()
+    middle = len(content) // 2
+    new = {"empty": b"", "half": content[:middle], "byte": content[:middle] + b"\\xff" + content[middle:], "type": b"[]"}
+    with path.open("wb") as file:
+        file.write(new[kind])
+"""
+
+
+def write_source(directory: Path, marker: str) -> None:
+    """Write the app's source."""
+    (directory / "static").mkdir(parents=True, exist_ok=True)
+    (directory / "requirements.txt").write_text("flask\n")
+    (directory / "app.py").write_text(SOURCE.format(marker=marker))
+    (directory / "static/app.css").write_text("p { color: black }\n")
+
+
+def variables(source: Path) -> dict[str, Any]:
+    """Return the role's variables for an app that has something of each kind."""
+    given = {
+        "app": APP,
+        "user": APP,
+        "source": str(source),
+        "server_name": NAME,
+        "environment": {"GREETING": "hello"},
+        "static": [{"url": "/static", "path": "static"}],
+        "data_directories": [{"name": "files", "link": "instance"}],
+        "workers": [{"name": "queue", "command": "sleep 99999"}],
+        "timers": [{"name": "yearly", "command": "true", "calendar": "yearly"}],
+        "hooks": [{"at": "after_switch", "run": "true"}],
+    }
+    return {f"flask_apache_{name}": value for name, value in given.items()}
+
+
+class Damaged:
+    """A host whose app gets damaged."""
+
+    def __init__(self, host: Host, steps: Steps) -> None:
+        """Remember the host, and what runs the role for it."""
+        self.host, self.steps = host, steps
+        self.cases = 0
+
+    def __repr__(self) -> str:
+        """Return the host's name, for messages."""
+        return self.host.name
+
+    def find(self) -> dict[str, dict[str, str | None]]:
+        """Return what can be damaged: {group: {path: target, or None}}."""
+        found: dict[str, dict[str, str | None]] = json.loads(self.host.run(["python3", "-", APP], stdin=FIND).stdout)
+        return found
+
+    def damage(self, damages: list[tuple[str, str, str]]) -> None:
+        """Damage files and links: path, kind, and the new target of a link."""
+        self.host.run(["python3", "-c", DAMAGE], stdin=json.dumps(damages))
+        self.cases += len(damages)
+
+    def ctl(self, *arguments: str) -> dict[str, Any]:
+        """Run the engine's command, by the role's own copy, and return its answer."""
+        return self.steps.engine(["--app", APP, *arguments], {})
+
+    def expect_named(self, paths: list[str]) -> None:
+        """See doctor name each path."""
+        answer = self.ctl("doctor", "--thorough")
+        assert answer.get("failed"), answer
+        said = "\n".join([answer["msg"], *answer.get("damaged", [])])
+        silent = [path for path in paths if path not in said]
+        assert silent == [], f"doctor does not name {silent}: {said}"
+
+    def expect_healed(self, case: str) -> None:
+        """Make a run, which heals and says so, and another one, which changes nothing; doctor is content."""
+        began = time.monotonic()
+        changed = self.steps.run()
+        healed = time.monotonic()
+        assert changed, f"{case}: the run that heals says changed=0"
+        again = self.steps.run()
+        assert again == [], f"{case}: the next run changed something in {again}"
+        assert wait_until(lambda: not self.ctl("doctor").get("failed"), 5), f"{case}: {self.ctl('doctor')}"
+        answer = self.ctl("doctor", "--thorough")
+        assert answer["damaged"] == [], f"{case}: {answer['damaged']}"
+        print(f"{self.host.name} {case}: {', '.join(changed)} in {healed - began:.1f} s")
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[Path]:
+    """Return the directory of the app's source."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch, "source")
+
+
+@pytest.fixture(scope="module")
+def damaged(start_host: Callable[[str], Host], source: Path) -> list[Damaged]:
+    """Return two hosts with two releases of the app."""
+    hosts = [start_host("debian-12-hot"), start_host("debian-13-hot")]
+    write_source(source, "first")
+    apply_role(hosts, variables(source))
+    write_source(source, "second")
+    cache = source.with_name("cache")
+    found = [Damaged(host, Steps(host, variables(source), cache / host.name)) for host in hosts]
+    each(found, lambda one: one.steps.run())
+    return found
+
+
+def ask(one: Damaged) -> Any:  # noqa: ANN401 - a context manager of `Visitors`
+    """Ask the host all the time."""
+    return visitors(one.host.ip, NAME, [Client("visitor", 1, 0.05)])
+
+
+def expect_answers(crowd: Visitors, rounds: list[tuple[float, str]]) -> None:
+    """See that every visitor got the page; say in which round one did not."""
+    lost = [
+        (next((name for began, name in reversed(rounds) if began <= answer.began), "before"), answer)
+        for answer in crowd.failed()
+    ]
+    assert not lost, lost[:5]
+    assert len(crowd.answers) > 10
+
+
+def damages_of(group: dict[str, str | None], number: int, release: str) -> list[tuple[str, str, str]]:
+    """Return the damages of a round: each file and each link in the way whose turn it is."""
+    found = []
+    for path, target in group.items():
+        if path == f"{CONF}/entry.wsgi" and FILES[number] == "missing":
+            continue  # Apache answers 404 then: see below
+        kind = FILES[number] if target is None else LINKS[number % len(LINKS)]
+        there = release if path.endswith(("/blue", "/green")) else "/tmp"
+        found.append((path, kind, {"dangling": f"{path}.gone", "elsewhere": there}.get(kind, "")))
+    return found
+
+
+def test_every_damage_is_named_and_healed(damaged: list[Damaged]) -> None:
+    """A generated matrix: each file in five ways, each link in three."""
+    each(damaged, damage_everything)
+
+
+def damage_everything(one: Damaged) -> None:
+    """Damage one group in one way, heal, and go on, with visitors who notice nothing."""
+    rounds: list[tuple[float, str]] = []
+    with ask(one) as crowd:
+        for number, kind in enumerate(FILES):
+            for name in one.find():
+                group = one.find()[name]
+                other = one.host.run(f"ls -d {HOME}/releases/* | grep -v $(readlink -f {HOME}/current)").stdout.split()[
+                    0
+                ]
+                damages = damages_of(group, number, other)
+                rounds.append((time.monotonic(), f"{kind} {name}"))
+                one.damage(damages)
+                one.expect_named([path for path, _, _ in damages])
+                one.expect_healed(f"{kind} {name} ({len(damages)})")
+    expect_answers(crowd, rounds)
+    print(f"{one.host.name}: {one.cases} damages, {len(crowd.answers)} answers")
