@@ -1,4 +1,4 @@
-"""Every file and link of an app's state, damaged in every way: visitors lose nothing, one run heals, doctor names it."""
+"""Each file and link of an app's state, damaged in each way: visitors lose nothing, doctor names it, one run heals."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ for name, kind, text in json.load(sys.stdin):
         continue
     content = path.read_bytes()
     middle = len(content) // 2
-    new = {"empty": b"", "half": content[:middle], "byte": content[:middle] + b"\\xff" + content[middle:], "type": b"[]"}
+    byte = content[:middle] + b"\\xff" + content[middle:]
+    new = {"empty": b"", "half": content[:middle], "byte": byte, "type": b"[]"}
     with path.open("wb") as file:
         file.write(new[kind])
 """
@@ -148,6 +149,10 @@ class Damaged:
         """Return what can be damaged: {group: {path: target, or None}}."""
         found: dict[str, dict[str, str | None]] = json.loads(self.host.run(["python3", "-", APP], stdin=FIND).stdout)
         return found
+
+    def other_release(self) -> str:
+        """Return the path of a kept release that is not live."""
+        return self.host.run(f"ls -d {HOME}/releases/* | grep -v $(readlink -f {HOME}/current)").stdout.split()[0]
 
     def damage(self, damages: list[tuple[str, str, str]]) -> None:
         """Damage files and links: path, kind, and the new target of a link."""
@@ -238,11 +243,7 @@ def damage_everything(one: Damaged) -> None:
     with ask(one) as crowd:
         for number, kind in enumerate(FILES):
             for name in one.find():
-                group = one.find()[name]
-                other = one.host.run(f"ls -d {HOME}/releases/* | grep -v $(readlink -f {HOME}/current)").stdout.split()[
-                    0
-                ]
-                damages = damages_of(group, number, other)
+                damages = damages_of(one.find()[name], number, one.other_release())
                 rounds.append((time.monotonic(), f"{kind} {name}"))
                 one.damage(damages)
                 one.expect_named([path for path, _, _ in damages])
