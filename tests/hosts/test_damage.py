@@ -48,7 +48,7 @@ installed = [each["path"] for each in declaration["installed"] if "sha256" in ea
 live = next(line.split()[1] for line in (conf / "live.map").read_text().splitlines() if line.startswith("base"))
 idle = {"blue": "green", "green": "blue"}[live]
 release = (home / live).resolve()
-previous = next(path for path in (home / "releases").iterdir() if path != release)
+previous = next((path for path in (home / "releases").iterdir() if path != release), Path("/none"))
 venv = (release / "venv").resolve()
 
 def first(top, pattern):
@@ -136,9 +136,10 @@ def variables(source: Path) -> dict[str, Any]:
 class Damaged:
     """A host whose app gets damaged."""
 
-    def __init__(self, host: Host, steps: Steps) -> None:
-        """Remember the host, and what runs the role for it."""
-        self.host, self.steps = host, steps
+    def __init__(self, host: Host, scratch: Path) -> None:
+        """Remember the host, and what runs the role for it, with a source of its own."""
+        self.host, self.source = host, scratch / "source"
+        self.steps = Steps(host, variables(self.source), scratch / "cache")
         self.cases = 0
 
     def __repr__(self) -> str:
@@ -150,9 +151,16 @@ class Damaged:
         found: dict[str, dict[str, str | None]] = json.loads(self.host.run(["python3", "-", APP], stdin=FIND).stdout)
         return found
 
-    def other_release(self) -> str:
-        """Return the path of a kept release that is not live."""
-        return self.host.run(f"ls -d {HOME}/releases/* | grep -v $(readlink -f {HOME}/current)").stdout.split()[0]
+    def other_releases(self) -> list[str]:
+        """Return the paths of the kept releases that are not live, and one of none."""
+        kept = self.host.run(f"ls -d {HOME}/releases/* | grep -v $(readlink -f {HOME}/current)", check=False)
+        return [*kept.stdout.split(), "/tmp"]
+
+    def deploy(self, marker: str) -> None:
+        """Deploy new code, so that there is a release before the live one."""
+        write_source(self.source, marker)
+        assert self.steps.run() == ["prepare", "activate"]
+        assert self.host.http("/", NAME).json() == {"marker": marker}
 
     def damage(self, damages: list[tuple[str, str, str]]) -> None:
         """Damage files and links: path, kind, and the new target of a link."""
@@ -198,11 +206,7 @@ def damaged(start_host: Callable[[str], Host], source: Path) -> list[Damaged]:
     hosts = [start_host("debian-12-hot"), start_host("debian-13-hot")]
     write_source(source, "first")
     apply_role(hosts, variables(source))
-    write_source(source, "second")
-    cache = source.with_name("cache")
-    found = [Damaged(host, Steps(host, variables(source), cache / host.name)) for host in hosts]
-    each(found, lambda one: one.steps.run())
-    return found
+    return [Damaged(host, source.with_name(host.name)) for host in hosts]
 
 
 def ask(one: Damaged) -> Any:  # noqa: ANN401 - a context manager of `Visitors`
@@ -242,11 +246,105 @@ def damage_everything(one: Damaged) -> None:
     rounds: list[tuple[float, str]] = []
     with ask(one) as crowd:
         for number, kind in enumerate(FILES):
+            one.deploy(f"before {kind}")
             for name in one.find():
-                damages = damages_of(one.find()[name], number, one.other_release())
+                damages = damages_of(one.find()[name], number, one.other_releases()[0])
                 rounds.append((time.monotonic(), f"{kind} {name}"))
                 one.damage(damages)
                 one.expect_named([path for path, _, _ in damages])
                 one.expect_healed(f"{kind} {name} ({len(damages)})")
     expect_answers(crowd, rounds)
     print(f"{one.host.name}: {one.cases} damages, {len(crowd.answers)} answers")
+
+
+def restart_apache(one: Damaged) -> None:
+    """Start Apache anew, as after a reboot."""
+    one.host.run(["systemctl", "restart", "apache2"])
+
+
+def test_apache_starts_without_the_map(damaged: list[Damaged]) -> None:
+    """It serves by the map's copy; without both, this app alone answers 503. A run heals both."""
+    each(damaged, start_without_the_map)
+
+
+def start_without_the_map(one: Damaged) -> None:
+    """Damage the map and its copy while Apache is started."""
+    live_map, copy = f"{CONF}/live.map", f"{CONF}/live.map.copy"
+    for kinds, status in (
+        ([(live_map, "missing", "")], 200),
+        ([(live_map, "half", ""), (copy, "missing", "")], 503),
+        ([(live_map, "byte", "")], 200),
+        ([(live_map, "missing", ""), (copy, "missing", "")], 503),
+    ):
+        one.damage(kinds)
+        restart_apache(one)
+        assert one.host.http("/", NAME).status == status, kinds
+        assert one.host.http("/").status == 200, "the distribution's page, of another site"
+        one.expect_named([path for path, _, _ in kinds])
+        one.expect_healed(f"start with {kinds}")
+        assert one.host.http("/", NAME).status == 200
+
+
+def test_a_missing_entry_script(damaged: list[Damaged]) -> None:
+    """Apache itself answers 404 without it, so no visitors ask here; a run heals it."""
+
+    def lose(one: Damaged) -> None:
+        path = f"{CONF}/entry.wsgi"
+        one.damage([(path, "missing", "")])
+        one.expect_named([path])
+        one.expect_healed("missing entry.wsgi")
+
+    each(damaged, lose)
+
+
+def test_hooks_that_wait(damaged: list[Damaged]) -> None:
+    """The file that names the release whose hooks have not run: whatever it says, they run, once."""
+
+    def wait(one: Damaged) -> None:
+        path = f"{HOME}/after_switch"
+        for content in ("", "[]", "\\377"):
+            one.host.run(f"printf '{content}' > {path}")
+            one.expect_named([path])
+            one.expect_healed(f"after_switch with {content!r}")
+            assert not one.host.exists(path)
+
+    each(damaged, wait)
+
+
+def test_a_damaged_release_that_is_not_live(damaged: list[Damaged]) -> None:
+    """A rollback to it is refused by its name; a deploy goes on, and removes it."""
+    each(damaged, damage_the_release_before)
+
+
+def damage_the_release_before(one: Damaged) -> None:
+    """Damage the release that was live before, and go on."""
+    with ask(one) as crowd:
+        other = one.host.run(["readlink", "-f", f"{HOME}/current"]).stdout.strip()
+        one.deploy("third")
+        one.damage([(f"{other}/app/app.py", "half", "")])
+        one.expect_named([f"{other}/app/app.py"])
+        for words in ([], [Path(other).name]):
+            refused = one.ctl("rollback", *words)
+            assert refused.get("failed"), refused
+            assert f"{Path(other).name} is not whole ({other}/app/app.py)" in refused["msg"]
+        one.deploy("fourth")
+        assert not one.host.exists(other)
+        assert not one.ctl("doctor").get("failed")
+    expect_answers(crowd, [])
+
+
+def test_the_role_heals(damaged: list[Damaged], source: Path) -> None:
+    """A play does as its steps do: it ships the source again when the live release is damaged."""
+    write_source(source, "fourth")
+    for one in damaged:
+        release = one.host.run(["readlink", "-f", f"{HOME}/current"]).stdout.strip()
+        lost = [(f"{CONF}/app.json", "type", ""), (f"{CONF}/live.map", "missing", "")]
+        lost += [(f"{HOME}/history.jsonl", "half", ""), (f"{release}/app/app.py", "empty", "")]
+        one.damage(lost)
+        one.host.run(f"rm -rf {release}/app/static")
+    played = apply_role([one.host for one in damaged], variables(source))
+    assert {host.changed > 0 for host in played.recap.values()} == {True}, played.output
+    assert apply_role([one.host for one in damaged], variables(source)).changed == 0
+    for one in damaged:
+        assert one.host.http("/", NAME).json() == {"marker": "fourth"}
+        assert not one.ctl("doctor", "--thorough").get("failed")
