@@ -14,17 +14,18 @@ from tests.support.load import Client, visitors
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import wait_until
-from tests.support.steps import Steps
+from tests.support.runs import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.hosts import Host
+    from tests.support.hosts import FileState, Host
     from tests.support.load import Visitors
 
 APP = "damage"
 NAME = "damage.example.com"
 CONF, HOME = f"/etc/flask-apache/{APP}", f"/srv/flask-apache/{APP}"
+CHANGING = (f"{CONF}/app.json", f"{CONF}/live.map")  # a salt, and the slot
 FILES = ("missing", "empty", "half", "byte", "type")
 LINKS = ("missing", "dangling", "elsewhere")
 SOURCE = """
@@ -58,7 +59,7 @@ own = [path for path in conf.rglob("*") if not path.is_dir()]
 beside = [path for path in home.iterdir() if not path.is_dir() or path.is_symlink()]
 units = [path for path in Path("/etc/systemd/system").rglob(f"flask-apache-{app}*") if not path.is_dir()]
 groups = {
-    "declaration": [conf / "app.json"],
+    "declaration": [conf / "app.json", *Path("/etc/flask-apache").glob("*.json")],
     "installed": [*map(Path, installed), home / live, conf / "live.map"],
     "release": [
         *(release / name for name in ("entry.json", "env", "locked.txt", "app/instance")),
@@ -133,6 +134,11 @@ def variables(source: Path) -> dict[str, Any]:
     return {f"flask_apache_{name}": value for name, value in given.items()}
 
 
+def state_of(found: FileState) -> tuple[str, ...]:
+    """Return what is to be the same again."""
+    return (found.mode, found.owner, found.group, found.content)
+
+
 class Damaged:
     """A host whose app gets damaged."""
 
@@ -179,8 +185,11 @@ class Damaged:
         silent = [path for path in paths if path not in said]
         assert silent == [], f"doctor does not name {silent}: {said}"
 
-    def expect_healed(self, case: str) -> None:
-        """Make a run, which heals and says so, and another one, which changes nothing; doctor is content."""
+    def expect_healed(self, case: str, before: dict[str, FileState] | None = None) -> None:
+        """Make a run, which heals and says so, and another one, which changes nothing; doctor is content.
+
+        ``before`` is what was there: what has not changed by healing is as it was.
+        """
         began = time.monotonic()
         changed = self.steps.run()
         healed = time.monotonic()
@@ -190,6 +199,11 @@ class Damaged:
         assert wait_until(lambda: not self.ctl("doctor").get("failed"), 5), f"{case}: {self.ctl('doctor')}"
         answer = self.ctl("doctor", "--thorough")
         assert answer["damaged"] == [], f"{case}: {answer['damaged']}"
+        after = self.host.snapshot(list(before or ()))
+        kept = [path for path in before or () if path.startswith("/etc") and not path.startswith(CHANGING)]
+        assert {path: state_of(after[path]) for path in kept} == {
+            path: state_of((before or {})[path]) for path in kept
+        }, case
         print(f"{self.host.name} {case}: {', '.join(changed)} in {healed - began:.1f} s")
 
 
@@ -250,9 +264,10 @@ def damage_everything(one: Damaged) -> None:
             for name in one.find():
                 damages = damages_of(one.find()[name], number, one.other_releases()[0])
                 rounds.append((time.monotonic(), f"{kind} {name}"))
+                before = one.host.snapshot([path for path, _, _ in damages])
                 one.damage(damages)
                 one.expect_named([path for path, _, _ in damages])
-                one.expect_healed(f"{kind} {name} ({len(damages)})")
+                one.expect_healed(f"{kind} {name} ({len(damages)})", before)
     expect_answers(crowd, rounds)
     print(f"{one.host.name}: {one.cases} damages, {len(crowd.answers)} answers")
 

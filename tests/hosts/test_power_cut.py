@@ -16,7 +16,7 @@ from tests.hosts.test_damage import APP, NAME, variables, write_source
 from tests.support import hosts, images
 from tests.support.playbooks import apply_role
 from tests.support.releases import wait_until
-from tests.support.steps import Steps
+from tests.support.runs import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

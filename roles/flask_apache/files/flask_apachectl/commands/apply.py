@@ -88,7 +88,7 @@ def _own_things(wanted: Request, steps: Sequence[Wanted] = ()) -> list[Wanted]:
         "spec": asdict(app.spec),
         "salt": wanted.salt,
         "digest": wanted.digest,
-        "installed": [described(each) for each in things],
+        "installed": [described(each) for each in things if each.path.name != site.STOCK],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
     return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
