@@ -6,6 +6,7 @@ and port, belongs to all apps below it; what mod_wsgi has once for the whole Apa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
-STOCK = "000-default.conf"
+STOCK = "000-default.conf"  # its link is not recorded: somebody may enable or disable it by hand
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
 
@@ -155,12 +156,22 @@ def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return where the link of the distribution's page is to be: it answers for the machine's name, too."""
     enabled = paths.APACHE / "sites-enabled" / STOCK
     kept = paths.APACHE / "sites-available" / REPLACED
-    target = next((os.readlink(path) for path in (enabled, kept) if path.is_symlink()), "")
+    links = [os.readlink(path) for path in (kept, enabled) if path.is_symlink()]
+    target = next(iter([*_recorded(kept), *links]), "")
     if not target:  # there is none, or it is not a link, and so somebody else's
         return []
-    has_default = any(site.default_server for site in apps.values())
-    there, away = (kept, enabled) if has_default else (enabled, kept)
-    return [Link(there, target), Link(away)]
+    if any(site.default_server for site in apps.values()):
+        return [Link(kept, target), Link(enabled)]
+    return [*([Link(enabled, target)] if os.path.lexists(kept) else []), Link(kept)]
+
+
+def _recorded(link: Path) -> list[str]:
+    """Return the targets that a link was last installed with: it may have been damaged since."""
+    found = []
+    for path in sorted([*paths.ETC.glob("*.json"), *paths.ETC.glob("*/app.json")]):
+        with contextlib.suppress(DamagedError, FileNotFoundError, AttributeError, KeyError, TypeError):
+            found += [each["target"] for each in read_json(path)["installed"] if each["path"] == str(link)]
+    return [target for target in found if target]
 
 
 def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:

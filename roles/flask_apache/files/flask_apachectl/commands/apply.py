@@ -90,7 +90,7 @@ def _own_things(wanted: Request) -> list[Wanted]:
         "spec": asdict(app.spec),
         "salt": wanted.salt,
         "digest": wanted.digest,
-        "installed": [described(each) for each in things],
+        "installed": [described(each) for each in things if each.path.name != site.STOCK],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
     return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
@@ -149,8 +149,8 @@ def _load(app: App, differing: Sequence[Change]) -> bool:
     digest = expected_digest(app)
     if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
         return False
-    restart = any(change.path.endswith(RESTARTS) for change in differing)
-    server.load(app, digest, restart=restart)
+    other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
+    server.load(app, digest, restart=other)
     return True
 
 

@@ -11,12 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import history, paths, releases, routing, venvs
+from flask_apachectl import environments, history, paths, releases, routing, slots
 from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, facts
+from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
     import argparse
@@ -95,7 +96,7 @@ def state(name: str) -> dict[str, Any]:
     except RefusedError:
         return found
     drift = list(drifted(app, kept))
-    whole = [release for release in releases.complete(app) if not releases.damaged_files(app, release)]
+    whole = set(releases.complete(app)) - releases.damaged(app).keys()
     return {
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
@@ -114,11 +115,15 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)
     yield from history.damaged(app)
+    yield from slots.damaged(app)
+    yield from environments.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
+    for wrong in releases.damaged(app, thorough=thorough).values():
+        yield from wrong
     if release:
-        yield from releases.damaged_files(app, release, thorough=thorough)
-        yield from venvs.damage((app.releases / release / "venv").resolve(), thorough=thorough)
-    yield from (str(app.home / slot) for slot in paths.SLOTS if not (app.home / slot).exists())
+        yield from units.damaged(releases.as_made(app, release), release)
+        if app.waiting.exists() and hooks.waiting_for(app) == release:
+            yield str(app.waiting)  # its hooks have not run, or the file is damaged
 
 
 def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
