@@ -10,25 +10,34 @@ import secrets
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controller.files import Template
+
 MANAGED = "Ansible managed"
 EMBEDDED_BYTES = 4 * 2**20  # of an archive that is sent with its request; a larger one is copied before
 
 
-class ActionModule(ActionBase):
+Arguments = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     """Run one step: the option ``step`` names a method of this class; ``plan`` is what the step ``plan`` returned."""
 
     TRANSFERS_FILES = True
     _supports_check_mode = True
     _supports_diff = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: str | None = None, task_vars: Arguments | None = None) -> Answer:
         """Run the step and return its result."""
         result = super().run(tmp, task_vars)
         self.task_vars = task_vars or {}
@@ -43,7 +52,7 @@ class ActionModule(ActionBase):
 
     # --- The steps of a deploy, in its order
 
-    def step_plan(self):
+    def step_plan(self) -> Answer:
         """Look at the host, check every variable, and keep what the other steps need of both."""
         from controller import plan, requests
 
@@ -65,7 +74,7 @@ class ActionModule(ActionBase):
         kept["salt"] = kept["salt"] or secrets.token_hex(8)
         return {"changed": False, "host": kept, "msg": f"{host['msg']}; live: {host['live'] or 'nothing yet'}"}
 
-    def step_fetch(self, plan):
+    def step_fetch(self, plan: Answer) -> Answer:
         """Get the source on the control node, and pack what the host does not have."""
         from controller import source
         from flask_apachectl.build import fetch
@@ -80,14 +89,14 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": str(error)}
         return {"changed": False, "msg": f"the source is {answer['id']}", **answer, **wheels}
 
-    def step_fetch_on_host(self, plan):
+    def step_fetch_on_host(self, plan: Answer) -> Answer:
         """Get the source on the host, as the user of builds."""
         variables = self.variables()
         if self._task.check_mode and plan["host"]["packages_missing"]:
             return {"changed": True, "msg": "git would be installed first", "id": "unknown", "archive": None}
         return self.engine(["fetch"], self._wanted(variables, plan["host"]))
 
-    def step_prepare(self, plan, source):
+    def step_prepare(self, plan: Answer, source: Answer) -> Answer:
         """Ship the source, and make it a release, unless the host serves just that."""
         from controller import requests
 
@@ -100,11 +109,15 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             live = plan["host"]["live"] if plan["host"]["live"] in ids else None
             release = live or (ids[0] if source_id != "unknown" else f"{source_id}-?")
-            return {"changed": not live, "release": release, "msg": f"{release} {'is live' if live else 'would be made'}"}
+            return {
+                "changed": not live,
+                "release": release,
+                "msg": f"{release} {'is live' if live else 'would be made'}",
+            }
         request["archives"] = self._ship(source, request)
         return self.engine(["--app", app, "prepare", source_id], request)
 
-    def step_apply(self, plan, source):
+    def step_apply(self, plan: Answer, source: Answer) -> Answer:
         """Make the host have what is declared, unless it has just that."""
         request = self.declaration(plan, source)
         host = plan["host"]
@@ -113,14 +126,14 @@ class ActionModule(ActionBase):
         command = ["--app", request["app"], "apply"]
         return self.engine([*command, *(["--plan"] if self._task.check_mode else [])], request)
 
-    def step_before_start(self, plan, source, release):
+    def step_before_start(self, plan: Answer, source: Answer, release: str) -> Answer:
         """Run the hooks that come before a release's start, if there are any."""
         request = self.declaration(plan, source)
         if not any(hook["at"] == "before_start" for hook in request["spec"]["hooks"]):
             return {"changed": False, "msg": "there are no such hooks"}
         return self._of_release("before-start", request, plan, release)
 
-    def step_activate(self, plan, source, release):
+    def step_activate(self, plan: Answer, source: Answer, release: str) -> Answer:
         """Start the release, probe it, and switch."""
         request = self.declaration(plan, source)
         canary = self.variables()["flask_apache_canary"]
@@ -128,7 +141,7 @@ class ActionModule(ActionBase):
 
     # --- Other steps
 
-    def step_rollback(self):
+    def step_rollback(self) -> Answer:
         """Let a release that was live before serve again."""
         from controller.values import Values
 
@@ -138,7 +151,7 @@ class ActionModule(ActionBase):
         words += ["--plan"] if self._task.check_mode else []
         return self.engine(["--app", values.text("app"), "rollback", *words], {})
 
-    def step_remove(self):
+    def step_remove(self) -> Answer:
         """Remove the app from the host."""
         from controller.values import Values
 
@@ -152,27 +165,28 @@ class ActionModule(ActionBase):
 
     # --- What they use
 
-    def _of_release(self, command, request, plan, release, *words):
+    def _of_release(self, command: str, request: Arguments, plan: Answer, release: str, *more: str) -> Answer:
         if self._task.check_mode and not plan["host"]["digest"]:
             return {"changed": True, "msg": f"{release} would be the first release of {request['app']}"}
         is_first = self.task_vars["inventory_hostname"] == self.task_vars["ansible_play_hosts"][0]
-        words = [*words, *([] if is_first else ["--skip-once"])]
+        words = [*more, *([] if is_first else ["--skip-once"])]
         words += ["--plan"] if self._task.check_mode else ["--declaration", request["digest"]]
         return self.engine(["--app", request["app"], command, release, *words], {})
 
-    def engine(self, command, request):
+    def engine(self, command: list[str], request: Arguments) -> Answer:
         """Run the engine on the host, and return its answer."""
         from controller import artefact
 
         packed = {"engine": artefact.build(self.role / "files"), "request": json.dumps(request).encode()}
         arguments = {name: base64.b64encode(zlib.compress(each)).decode() for name, each in packed.items()}
-        return self._execute_module(
+        answer: Answer = self._execute_module(
             module_name="flask_apache_engine",
             module_args={"command": command, **arguments},
             task_vars=self.task_vars,
         )
+        return answer
 
-    def declaration(self, plan, source):
+    def declaration(self, plan: Answer, source: Answer) -> Arguments:
         """Return all that the app is to have: the request of several steps."""
         from controller import requests
 
@@ -187,7 +201,7 @@ class ActionModule(ActionBase):
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
         )
 
-    def render(self, plan):
+    def render(self, plan: Answer) -> Callable[[Template], str]:
         """Return what renders a template, as Ansible's module ``template`` does."""
         from ansible.plugins.filter.core import comment
         from controller import declaration
@@ -205,29 +219,29 @@ class ActionModule(ActionBase):
         variables = {"app": derived.as_app(), "ansible_managed": self._templar.template(managed) or MANAGED}
         return lambda template: environment.get_template(template.template).render(**variables, **template.variables)
 
-    def variables(self):
+    def variables(self) -> Arguments:
         """Return every variable ``flask_apache_*``, as plain data."""
         names = [name for name in self.task_vars if name.startswith("flask_apache_")]
         return {name: plain(self._templar.template(self.task_vars[name])) for name in names}
 
-    def constants(self):
+    def constants(self) -> Arguments:
         """Return the constants of vars/main.yml."""
         names = [name for name in self.task_vars if name.startswith("__flask_apache_")]
         wanted = ("distributions", "packages", "daemon_since", "compressible")
         names = [name for name in names if name.removeprefix("__flask_apache_") in wanted]
         return {name: plain(self._templar.template(self.task_vars[name])) for name in names}
 
-    def _import_from_role(self):
+    def _import_from_role(self) -> None:
         """Let this process, which ends with the task, import the role's own Python; byte code goes to the cache."""
         sys.pycache_prefix = str(self._cache().parent / "bytecode")
         sys.path.insert(0, str(self.role / "files"))
 
-    def _cache(self):
+    def _cache(self) -> Path:
         """Return the directory of the control node for what is shipped of the app."""
         top = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return top / "flask_apache" / str(self._templar.template(self.task_vars.get("flask_apache_app", "app")))
 
-    def _wanted(self, variables, host):
+    def _wanted(self, variables: Arguments, host: Answer) -> Arguments:
         """Return what fetching reads."""
         from controller import source
 
@@ -240,7 +254,7 @@ class ActionModule(ActionBase):
         cache, plan = str(self._cache()), bool(self._task.check_mode)
         return source.fetch_request(variables, git_key=key, have=host["sources"], plan=plan, cache=cache)
 
-    def _pack_wheels(self, variables, host):
+    def _pack_wheels(self, variables: Arguments, host: Answer) -> Answer:
         """Return the id of the packed wheelhouse, and its archive if the host does not have it."""
         from flask_apachectl.build.fetch import pack
 
@@ -250,7 +264,7 @@ class ActionModule(ActionBase):
         found = pack.pack(Path(directory), self._cache() / "wheelhouse")
         return {"wheelhouse": found["id"], "wheels": None if found["id"] in host["wheelhouses"] else found["archive"]}
 
-    def _ship(self, source, request):
+    def _ship(self, source: Answer, request: Arguments) -> Arguments:
         """Return what is shipped, as ``{path on the host: where it is}``: with the request, or copied before."""
         home = f"/srv/flask-apache/{request['app']}"
         shipped = {}
@@ -260,21 +274,21 @@ class ActionModule(ActionBase):
         ):
             if not archive or str(archive).startswith(home):
                 continue
-            if os.path.getsize(archive) <= EMBEDDED_BYTES:
+            if Path(archive).stat().st_size <= EMBEDDED_BYTES:
                 shipped[path] = {"content": base64.b64encode(Path(archive).read_bytes()).decode()}
             else:
                 shipped[path] = {"file": self._copy(archive)}
         return shipped
 
-    def _copy(self, archive):
+    def _copy(self, archive: str) -> str:
         """Copy a file to the host's temporary directory, and return its path there."""
         self._make_tmp_path()
         there = self._connection._shell.join_path(self._connection._shell.tmpdir, Path(archive).name)
         self._transfer_file(archive, there)
-        return there
+        return str(there)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: ANN401 - a variable has any type
     """Return a value without Ansible's own types: secrets of a vault as their text."""
     if value is None or isinstance(value, (bool, int, float)):
         return value

@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 """The door to the engine flask-apachectl on a host: a request in; changed, msg and diff out."""
 
 from __future__ import annotations
@@ -47,6 +46,7 @@ diff:
 """
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -59,25 +59,21 @@ from ansible.module_utils.basic import AnsibleModule
 OLDEST_PYTHON = (3, 10)
 
 
-def unpacked(text):
+def unpacked(text: str) -> bytes:
     """Return the bytes of a parameter."""
     return zlib.decompress(base64.b64decode(text))
 
 
-class Engine(object):
+class Engine:
     """The engine in memory: a file that has no name on disk."""
 
-    def __init__(self, content):
+    def __init__(self, content: bytes) -> None:
         self.descriptor = os.memfd_create("flask-apachectl", 0)  # inherited by the program, which is the file itself
-        os.write(self.descriptor, content) if len(content) < 2**16 else self._write(content)
-        os.set_inheritable(self.descriptor, True)
-
-    def _write(self, content):
         view = memoryview(content)
         while view:
             view = view[os.write(self.descriptor, view) :]
 
-    def run(self, command, request=b"{}"):
+    def run(self, command: list[str], request: bytes = b"{}") -> tuple[int, str, str]:
         """Run a command. Returns its exit code, and what it printed: the answer, and the lines of progress."""
         program = [sys.executable, "-I", "/proc/self/fd/%d" % self.descriptor, "--json"]
         process = subprocess.Popen(
@@ -91,7 +87,7 @@ class Engine(object):
         return process.returncode, output.decode(errors="replace"), progress.decode(errors="replace")
 
 
-def ended(code, progress):
+def ended(code: int, progress: str) -> str:
     """Say how an engine ended that gave no answer."""
     lines = [line for line in progress.splitlines() if line.strip()]
     step = " at the step '%s'" % " ".join(lines[-1].split()) if lines and not lines[-1].startswith(" ") else ""
@@ -103,7 +99,7 @@ def ended(code, progress):
     return "The engine %s%s." % (cause, step)
 
 
-def main():
+def main() -> None:
     """Run the engine, and turn its answer into the module's."""
     module = AnsibleModule(
         argument_spec={
@@ -125,11 +121,11 @@ def main():
         app = command[1:2] if command[:1] == ["--app"] else []
         if app:
             serving = engine.run(["--app", app[0], "serving"])[1]
-            try:
+            with contextlib.suppress(ValueError, KeyError):
                 message += " " + json.loads(serving)["msg"]
-            except (ValueError, KeyError):
-                pass
-        module.fail_json(msg=message + " Run the play again: it goes on from here.", progress=progress.splitlines()[-20:])
+        module.fail_json(
+            msg=message + " Run the play again: it goes on from here.", progress=progress.splitlines()[-20:]
+        )
     answer["progress"] = progress.splitlines()
     if answer.pop("failed", False):
         module.fail_json(**answer)

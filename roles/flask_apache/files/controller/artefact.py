@@ -1,10 +1,13 @@
-"""Build the engine's one file of its sources: a zip application that is the same, byte by byte, wherever it is built."""
+"""Build the engine's one file of its sources: a zip application, the same to the byte wherever it is built."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 MAIN = """\

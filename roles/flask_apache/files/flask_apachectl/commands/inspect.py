@@ -58,7 +58,8 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apps": declared_apps(),
         "configuration": others.configuration(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
-        "present": [path for path in question["paths"] if os.path.lexists(path)] + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
+        "present": [path for path in question["paths"] if os.path.lexists(path)]
+        + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
     }
 

@@ -16,6 +16,8 @@ from typing import Any
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
+LONGEST_SHOWN = 100_000  # characters of a file in a difference
+
 
 @dataclass(frozen=True)
 class Directory:
@@ -93,7 +95,7 @@ def difference(wanted: Wanted) -> Change | None:
     if isinstance(wanted, File) and wanted.secret:
         hidden = "(secret)\n"
         return Change(str(wanted.path), hidden if before else "", hidden + ("" if not before else "(it differs)\n"))
-    return Change(str(wanted.path), _text(before), _text(after))
+    return Change(str(wanted.path), _text(before, after), _text(after, before))
 
 
 def make(wanted: Wanted) -> None:
@@ -141,8 +143,8 @@ def _described(wanted: Wanted) -> tuple[object, ...]:
     return ("directory", wanted.owner, wanted.group, f"{wanted.mode:04o}")
 
 
-def _text(described: tuple[object, ...]) -> str:
-    """Return a description as text that a person reads."""
+def _text(described: tuple[object, ...], other: tuple[object, ...]) -> str:
+    """Return a description as text that a person reads beside another: of a file, its content says most."""
     if not described:
         return ""
     kind, *rest = described
@@ -153,7 +155,9 @@ def _text(described: tuple[object, ...]) -> str:
         return head
     content = rest[3]
     text = content.decode(errors="replace") if isinstance(content, bytes) else str(content)
-    return head + (f"({len(text)} bytes)\n" if "\0" in text or len(text) > 100_000 else text)  # noqa: PLR2004
+    shown = f"({len(text)} bytes)\n" if "\0" in text or len(text) > LONGEST_SHOWN else text
+    same = other[:1] != ("file",) or other[1:4] == described[1:4]
+    return shown if same else head + shown
 
 
 def _user(uid: int) -> str:
