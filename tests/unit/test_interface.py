@@ -1,4 +1,4 @@
-"""The role's public interface says the same everywhere, and the role keeps to its own rules."""
+"""The role's public interface is consistent, and the role follows its own rules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TYPES: dict[str, type] = {
     "list": list,
     "dict": dict,
 }
-# Of a task, what is no module.
+# The keys of a task that are not modules.
 KEYWORDS = {
     *(
         "any_errors_fatal",
@@ -74,7 +74,7 @@ def of_module(task: dict[str, Any]) -> set[str]:
 
 
 def values(of: object, key: str) -> Iterator[Any]:
-    """Yield the values that stand under a key, however deep."""
+    """Yield the values of a key at any depth."""
     if isinstance(of, dict):
         for name, value in of.items():
             if name == key:
@@ -153,7 +153,7 @@ def test_an_option_of_the_pools_has_the_type_that_mod_wsgi_reads(name: str) -> N
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_variable_is_idle(name: str) -> None:
-    """Each is used by a task or by the controller's programs; the pools' options are used by their common beginning."""
+    """Each is used by a task or by the controller; the pools' options are used by their common prefix."""
     if name.startswith("flask_apache_daemon_"):
         assert DAEMON == "flask_apache_daemon_"
         return
@@ -168,11 +168,11 @@ def test_no_file_uses_a_variable_that_does_not_exist() -> None:
     for part in ("tasks", "handlers", "templates", "vars", "defaults"):
         for path in (path for path in (ROLE / part).rglob("*") if path.is_file()):
             found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
-    assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file's name, a query's
+    assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file, a query parameter
 
 
 def keys(node: yaml.Node) -> Iterator[list[str]]:
-    """Yield the keys of each mapping below a node; reading YAML as values would drop those that stand twice."""
+    """Yield the keys of each mapping below a node; loading YAML as values would drop duplicates."""
     if isinstance(node, yaml.MappingNode):
         yield [key.value for key, _ in node.value]
     children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -192,7 +192,7 @@ def keys(node: yaml.Node) -> Iterator[list[str]]:
     ],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
-def test_no_key_stands_twice(path: Path) -> None:
+def test_no_key_is_duplicated(path: Path) -> None:
     document = yaml.compose(path.read_text())
     assert document is not None
     for names in keys(document):
@@ -310,7 +310,7 @@ def test_every_part_of_a_template_is_included() -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_depends_on_what_is_computed_only(name: str) -> None:
-    """Defaults and types are applied once, in Python."""
+    """Defaults and types are applied only once, in Python."""
     assert not re.search(r"__flask_apache|default\(|\b(bool|int|lookup|query)\b", TEMPLATES[name])
 
 
