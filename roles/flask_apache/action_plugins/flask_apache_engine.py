@@ -115,7 +115,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
                 "msg": f"{release} {'is live' if live else 'would be made'}",
             }
         request["archives"] = self._ship(source, request)
-        return self.engine(["--app", app, "prepare", source_id], request)
+        return self.engine(["--app", app, "prepare", source_id, "--request"], request)
 
     def step_apply(self, plan: Answer, source: Answer) -> Answer:
         """Make the host have what is declared, unless it has just that."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
-from flask_apachectl.apache import proof, server, site
+from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
@@ -52,6 +52,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if differing:
             _prove(app, steps, differing)
         changes = _changes([*wanted.directories, *own]) + differing
+        if not rotation.is_diverted():
+            rotation.divert()
         entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
         make([*wanted.directories, *own])
         make(steps)

@@ -31,7 +31,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers), ``paths`` (of which those are named that there are).
+    ``calendars`` (of timers).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
@@ -58,8 +58,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apps": declared_apps(),
         "configuration": others.configuration(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
-        "present": [path for path in question["paths"] if os.path.lexists(path)]
-        + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
+        "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
     }
 
