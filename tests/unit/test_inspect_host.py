@@ -83,7 +83,7 @@ def test_a_host_without_apache_will_listen_as_debians_does(apache: Path) -> None
 
 
 def test_what_is_as_wanted_is_not_made_again(tmp_path: Path) -> None:
-    """A directory with another mode, a file, a link to a directory and nothing at all are not what is wanted."""
+    """A directory with another mode, a file, a link to a directory and a missing directory all differ."""
     names = ("good", "open", "file", "link", "absent", "nul\0")
     (tmp_path / "good").mkdir(mode=0o755)
     (tmp_path / "open").mkdir()

@@ -1,4 +1,4 @@
-"""The role's public interface says the same everywhere, and the role keeps to its own rules."""
+"""The role's public interface is consistent, and the role follows its own rules."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument
 OPTIONS = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 # A deploy's stages, in its order.
-STAGES = [
-    *("preflight", "fetch", "packages", "mod_wsgi", "places", "wheelhouse", "clone", "app", "logs", "source", "site"),
-    *("units", "live"),
-]
-TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
+STAGES = ["preflight", "source", "packages", "users", "release"]
+TASK_FILES = sorted((ROLE / "tasks").glob("*.yml"))
+# The role's own module, and the steps of a deploy in which it is called.
+ENGINE = "flask_apache_engine"
+STEPS = ["plan", "fetch", "fetch_on_host", "prepare", "apply", "before_start", "activate"]
 TYPES: dict[str, type] = {
     "str": str,
     "path": str,
@@ -36,7 +36,7 @@ TYPES: dict[str, type] = {
     "list": list,
     "dict": dict,
 }
-# Of a task, what is no module.
+# The keys of a task that are not modules.
 KEYWORDS = {
     *(
         "any_errors_fatal",
@@ -74,7 +74,7 @@ def of_module(task: dict[str, Any]) -> set[str]:
 
 
 def values(of: object, key: str) -> Iterator[Any]:
-    """Yield the values that stand under a key, however deep."""
+    """Yield the values of a key at any depth."""
     if isinstance(of, dict):
         for name, value in of.items():
             if name == key:
@@ -153,26 +153,28 @@ def test_an_option_of_the_pools_has_the_type_that_mod_wsgi_reads(name: str) -> N
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_variable_is_idle(name: str) -> None:
-    """Each is used by a task or by the controller's programs; the pools' options are used by their common beginning."""
+    """Each is used by a task or by the controller; the pools' options are used by their common prefix."""
     if name.startswith("flask_apache_daemon_"):
         assert DAEMON == "flask_apache_daemon_"
         return
-    tasks = [path.read_text() for part in ("tasks", "handlers") for path in (ROLE / part).iterdir()]
+    tasks = [path.read_text() for path in TASK_FILES]
     programs = [path.read_text() for path in (ROLE / "files/controller").rglob("*.py")]
+    programs += [path.read_text() for path in (ROLE / "action_plugins").glob("*.py")]
     short = f'"{name.removeprefix("flask_apache_")}"'
     assert any(re.search(rf"{name}\b", text) for text in tasks) or any(short in text for text in programs)
 
 
 def test_no_file_uses_a_variable_that_does_not_exist() -> None:
     found = set()
-    for part in ("tasks", "handlers", "templates", "vars", "defaults"):
+    for part in ("tasks", "templates", "vars", "defaults"):
         for path in (path for path in (ROLE / part).rglob("*") if path.is_file()):
             found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
-    assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file's name, a query's
+    others = {ENGINE, "flask_apache_wsgi", "flask_apache_bypass", "flask_apache_unescape"}  # a file, a parameter, a map
+    assert found - set(OPTIONS) <= others
 
 
 def keys(node: yaml.Node) -> Iterator[list[str]]:
-    """Yield the keys of each mapping below a node; reading YAML as values would drop those that stand twice."""
+    """Yield the keys of each mapping below a node; loading YAML as values would drop duplicates."""
     if isinstance(node, yaml.MappingNode):
         yield [key.value for key, _ in node.value]
     children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -192,7 +194,7 @@ def keys(node: yaml.Node) -> Iterator[list[str]]:
     ],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
-def test_no_key_stands_twice(path: Path) -> None:
+def test_no_key_is_duplicated(path: Path) -> None:
     document = yaml.compose(path.read_text())
     assert document is not None
     for names in keys(document):
@@ -200,6 +202,13 @@ def test_no_key_stands_twice(path: Path) -> None:
 
 
 # --- Documents -------------------------------------------------------------------------------------------------------
+
+
+def documents() -> list[Path]:
+    """Return the documents and examples, by their paths below the repository."""
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/examples/*.yml")]
+    found += [ROLE / "README.md", ROOT / "sample_app/README.md", ROOT / "benchmarks/README.md"]
+    return sorted(path.relative_to(ROOT) for path in found)
 
 
 def test_the_readmes_table_is_the_generated_one() -> None:
@@ -218,6 +227,18 @@ def test_the_readme_shows_what_each_entry_point_takes() -> None:
     parts = re.split(r"<!-- variables: .*-->|### `tasks_from: .*`", readme.partition("<!-- end")[0])
     for part, spec in zip(parts[1:], SPECS.values(), strict=True):
         assert re.findall(r"(?m)^\| `(flask_apache_\w+)` \| ", part) == list(spec["options"])
+
+
+@pytest.mark.parametrize("path", [path for path in documents() if path.suffix == ".md"], ids=str)
+def test_links_of_a_document_lead_to_files(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", (ROOT / path).read_text()):
+        assert (ROOT / path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", documents(), ids=str)
+def test_a_document_names_variables_that_exist(path: Path) -> None:
+    names = set(re.findall(r"(?<![\w/.])flask_apache_[a-z_]*[a-z]\b(?!\.)", (ROOT / path).read_text()))
+    assert names - set(OPTIONS) <= {ENGINE, "flask_apache_sample", "flask_apache_bypass"}
 
 
 def test_the_version_is_the_changelogs_newest() -> None:
@@ -269,14 +290,29 @@ def test_every_task_file_is_an_entry_point_or_part_of_one() -> None:
     assert {path.stem for path in (ROLE / "tasks").glob("*.yml")} == parts(*SPECS)
 
 
+def engine_tasks(name: str) -> list[dict[str, Any]]:
+    """Return the tasks of a file that call the engine."""
+    return [task for task in tasks(ROLE / "tasks" / f"{name}.yml") if ENGINE in task]
+
+
+def test_the_engine_is_called_in_the_deploys_order() -> None:
+    assert [task[ENGINE]["step"] for stage in STAGES for task in engine_tasks(stage)] == STEPS
+
+
+@pytest.mark.parametrize("name", ["remove", "rollback"])
+def test_another_entry_point_is_one_step_of_the_engine(name: str) -> None:
+    assert [task[ENGINE]["step"] for task in engine_tasks(name)] == [name]
+
+
 def test_a_deploy_and_a_rollback_end_alike() -> None:
-    assert imports("live")[-1] == imports("rollback")[-1] == "say"
+    ends = [list(tasks(ROLE / "tasks" / f"{name}.yml"))[-1] for name in ("release", "rollback")]
+    assert [end["ansible.builtin.debug"] for end in ends] == [{"msg": "{{ __flask_apache_activated.msg }}"}] * 2
 
 
 @pytest.mark.parametrize(("path", "task"), ALL_TASKS)
 def test_a_task(path: Path, task: dict[str, Any]) -> None:
     (module,) = of_module(task) or {"block"}
-    assert module.startswith("ansible.builtin.") or (module == "block" and "block" in task)
+    assert module.startswith("ansible.builtin.") or module == ENGINE or (module == "block" and "block" in task)
     assert "ignore_errors" not in task
     assert all(isinstance(mode, str) for mode in values(task, "mode"))
     if path.parent.name == "tasks" and path.stem != "main":
@@ -310,8 +346,10 @@ def test_every_part_of_a_template_is_included() -> None:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_depends_on_what_is_computed_only(name: str) -> None:
-    """Defaults and types are applied once, in Python."""
-    assert not re.search(r"__flask_apache|default\(|\b(bool|int|lookup|query)\b", TEMPLATES[name])
+    """Defaults and types are applied only once, in Python."""
+    parts = "\n".join(re.findall(r"(?s){[{%].*?[}%]}", TEMPLATES[name]))
+    assert "__flask_apache" not in TEMPLATES[name]
+    assert not re.search(r"default\(|\b(bool|int|lookup|query)\b", parts)
 
 
 def test_the_role_is_complete_without_the_collection() -> None:
@@ -319,5 +357,13 @@ def test_the_role_is_complete_without_the_collection() -> None:
     for path in ROLE.rglob("*"):
         assert not path.is_symlink() or path.resolve().is_relative_to(ROLE)
     names = {path.name for path in ROLE.iterdir()}
-    assert {"README.md", "LICENSE", "meta", "defaults", "tasks"} <= names
-    assert not names & {"library", "filter_plugins", "module_utils"}
+    assert {"README.md", "LICENSE", "meta", "defaults", "tasks", "library", "action_plugins"} <= names
+    assert not names & {"filter_plugins", "module_utils", "handlers"}
+
+
+@pytest.mark.parametrize(("link", "directory"), [("modules", "library"), ("action", "action_plugins")])
+def test_the_collection_has_the_roles_plugins(link: str, directory: str) -> None:
+    name = f"{ENGINE}.py"
+    assert (ROOT / "plugins" / link / name).resolve() == ROLE / directory / name
+    assert [path.name for path in (ROOT / "plugins" / link).glob("*.py")] == [name]
+    assert [path.name for path in (ROLE / directory).glob("*.py")] == [name]

@@ -1,4 +1,4 @@
-"""Which files, links and directories an app is to have."""
+"""Which files, links and directories an app needs."""
 
 from __future__ import annotations
 

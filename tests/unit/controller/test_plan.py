@@ -1,4 +1,4 @@
-"""All checks together: what the role refuses before it touches anything."""
+"""All checks together: what the role refuses before it changes anything."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ OPTIONS = types.options_of(SPECS)
 
 
 def wrong_values(name: str) -> Iterator[tuple[object, str]]:
-    """Yield values of other types than a variable's, also in its items and their keys, and the wrong one's place."""
+    """Yield values of wrong types, also as items and keys, each with its place."""
     option = OPTIONS[name]
     yield from ((value, name) for value in WRONG[option["type"]])
     if option["type"] == "list":

@@ -1,4 +1,4 @@
-"""Fixtures of the engine's tests: an app whose directories are the test's, and a host that runs it."""
+"""Fixtures of the engine's tests: an app in temporary directories, and a host that runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    """Return an app whose directories are the test's."""
+    """Return an app in temporary directories."""
     for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)
@@ -30,7 +30,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
 
 @pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Return a list that gets the owner and group of each written file, instead of the file."""
+    """Record the owner and group of each written file, without changing them."""
     given_to: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "fchown", lambda _file, owner, group: given_to.append((owner, group)))
     return given_to
@@ -38,7 +38,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def host(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """Return a host with a running Apache and nothing deployed; the parameter is what the app declares besides."""
+    """Return a host with a running Apache and nothing deployed; the parameter changes the app's declaration."""
     made = Host(tmp_path / "host", **getattr(request, "param", {}))
     preparation.make_slots(made.app, os.getgid())
     made.apache.start()

@@ -1,4 +1,4 @@
-"""Which app a command is about, and where it is."""
+"""Which app a command applies to, and its paths."""
 
 from __future__ import annotations
 

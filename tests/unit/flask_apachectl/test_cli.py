@@ -1,4 +1,4 @@
-"""The command line: usage, exit codes, and what programs get as JSON."""
+"""The command line: usage, exit codes and JSON output."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_failure_is_one_json_object(
     monkeypatch.setattr(cli, "answer", fail)
     monkeypatch.setattr(report, "last_step", lambda: "")
     told = str(error)
-    if not isinstance(error, (RefusedError, OSError)):  # a fault of the engine's: its kind and its place are told
+    if not isinstance(error, (RefusedError, OSError)):  # a bug in the engine: the message names its type and place
         told = f"{type(error).__name__}: {error} (test_cli.py:{fail.__code__.co_firstlineno + 1})"
     assert cli.main(["--json", "status"]) == 1
     found = json.loads(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""Variables belong to a release, secrets to the app."""
+"""Environment variables belong to a release, secrets to the app."""
 
 from __future__ import annotations
 

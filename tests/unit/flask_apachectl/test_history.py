@@ -1,4 +1,4 @@
-"""The audit log, and what follows from it: the release to go back to, and the ones that bar the way."""
+"""The history: which release a rollback goes back to, and which releases it must not cross."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The app's interpreter, and what its commands run with."""
+"""The app's interpreter, and the environment of its commands."""
 
 from __future__ import annotations
 

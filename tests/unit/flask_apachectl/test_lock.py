@@ -1,4 +1,4 @@
-"""One change at a time, and what a killed run left is removed."""
+"""The lock: one change at a time, and cleanup after killed runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ with lock.held(shop()):
 
 @pytest.fixture
 def holder(app: App, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """Start another process that holds the lock, for a minute, or for as many seconds as the test says."""
+    """Start another process that holds the lock for a minute, or for the given number of seconds."""
     command = [sys.executable, "-c", HOLDER, str(app.home.parent), str(getattr(request, "param", 60))]
     environment = os.environ | {"SUDO_USER": "alice", "PYTHONPATH": f"{ROOT}:{FILES}"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""How releases are named, and which ones are kept."""
+"""The ids of releases, and which releases are kept."""
 
 from __future__ import annotations
 

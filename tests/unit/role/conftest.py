@@ -1,4 +1,4 @@
-"""Render the role's templates by Ansible itself, once for all cases."""
+"""Render the role's templates with Ansible, once for all cases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Rendered = dict[str, dict[str, str]]  # {case: {template: text}}
 
-# Jinja that renders all files of a host.
+# A template that renders all files of a host.
 EVERY_FILE = """\
 {% set found = [] %}
 {% for name, file in files.items() %}
@@ -51,7 +51,7 @@ PLAYBOOK = [
                 "run_once": True,
             },
             {
-                "name": "Write one as a task of the role would",
+                "name": "Render a file as the role does",
                 "ansible.builtin.template": {
                     "src": "apache/app.conf.j2",
                     "dest": "{{ scratch }}/app.conf",
@@ -65,7 +65,7 @@ PLAYBOOK = [
 
 
 def files(derived: Derived) -> dict[str, Template]:
-    """Return what is rendered, by the template's name; variants have theirs after a colon."""
+    """Return the rendered texts by template; variants have their name after a colon."""
     load = wsgi_load(derived)
     return {
         **{file.template: file for file in [*templates(derived), *([load] if load else [])]},

@@ -56,7 +56,7 @@ def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: Rendered) -> 
 
 
 def conditions(text: str, tested: str) -> list[str]:
-    """Return the patterns of the conditions on something of a request."""
+    """Return the patterns of the conditions on a variable of the request."""
     return [pattern for test, pattern, *_ in directives(text, "RewriteCond") if test == tested]
 
 
@@ -141,5 +141,5 @@ def test_browsers_keep_static_files_as_declared(rendered: Rendered) -> None:
     text = rendered["static"]["apache/app.conf.j2"]
     kept = [arguments[2] for arguments in directives(text, "Header") if arguments[1] == "Cache-Control"]
     forever = "public, max-age=31536000, immutable"
-    assert kept == ["public, max-age=90", forever, forever]  # any file, by a hash in its name, by what is declared
+    assert kept == ["public, max-age=90", forever, forever]  # any file, a file with a hash in its name, a declared one
     assert '<Directory "/srv/flask-apache/app/*/public/*/i+g">' in text

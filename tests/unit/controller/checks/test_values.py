@@ -1,4 +1,4 @@
-"""The words of an error, and how values are read."""
+"""The wording of errors, and how values are read."""
 
 from __future__ import annotations
 

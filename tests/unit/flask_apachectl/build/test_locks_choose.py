@@ -1,4 +1,4 @@
-"""Which file says what a source needs."""
+"""Which file lists the dependencies of a source."""
 
 from __future__ import annotations
 

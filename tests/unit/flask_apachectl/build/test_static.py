@@ -1,4 +1,4 @@
-"""Which static files visitors may have."""
+"""Which static files are published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rows are shown as a table."""
+"""Tables in the engine's output."""
 
 from __future__ import annotations
 
