@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from controller.daemon_options import DAEMON
 
+from controller.daemon_options import DAEMON
 from tests.support.commands import ROOT
 from tests.unit.programs import ROLE
 

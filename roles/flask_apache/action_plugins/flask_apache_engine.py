@@ -204,6 +204,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     def render(self, plan: Answer) -> Callable[[Template], str]:
         """Return what renders a template, as Ansible's module ``template`` does."""
         from ansible.plugins.filter.core import comment
+
         from controller import declaration
 
         derived = declaration.derive(self.variables(), plan["host"], self.constants())

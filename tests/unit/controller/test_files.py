@@ -6,11 +6,11 @@ from dataclasses import fields
 from itertools import pairwise
 
 import pytest
+
 from controller.daemon_options import version
 from controller.declaration import Derived, derive
 from controller.files import directories, links, shared, templates, wsgi_load
 from controller.source import clones_on_host, fetch_request, needs_key_file, packages
-
 from tests.unit.programs import ROLE
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import paths
 from flask_apachectl.build import preparation
-
 from tests.unit.flask_apachectl.model import Host
 from tests.unit.flask_apachectl.samples import shop
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from controller.declaration import Derived, derive
 from controller.files import Template, shared, templates, wsgi_load
-
 from tests.support.commands import ROOT
 from tests.support.venv import PYTHON, environment
 from tests.unit.programs import ROLE
