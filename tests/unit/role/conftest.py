@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from controller.declaration import Derived, derive
 from controller.files import Template, apache_files, shared, templates, unit_files, wsgi_load
-
 from tests.unit.programs import ROLE, load
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
