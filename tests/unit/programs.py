@@ -1,4 +1,4 @@
-"""Load the role's programs that are not part of a package, so that tests can call their functions."""
+"""Load the role's programs, which are no modules of a package, so that tests can call their functions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ FILES = ROLE / "files"
 
 
 def load(name: str) -> ModuleType:
-    """Return a program in the role's ``files/`` as a module, without writing byte code beside it."""
-    module_name = f"role_{name.partition('.')[0].replace('-', '_')}"
-    loader = SourceFileLoader(module_name, str(FILES / name))
+    """Return one of the role's Python files, by its path below the role, without leaving byte code beside it."""
+    module_name = f"role_{name.partition('.')[0].replace('-', '_').replace('/', '_')}"
+    loader = SourceFileLoader(module_name, str(ROLE / name))
     spec = importlib.util.spec_from_loader(module_name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses look it up there
+    sys.modules[module_name] = module  # dataclasses look there
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         loader.exec_module(module)

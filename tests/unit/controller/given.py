@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from controller import plan
 
+from controller import plan
 from tests.unit.programs import ROLE
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+
 from controller.declaration import FORMAT, declared, derive, index_urls
 from flask_apachectl.declaration import Site, Spec
-
 from tests.unit.role.cases import CASES, CONSTANTS, DEFAULTS, host, variables_of
 
 INTEGERS = (

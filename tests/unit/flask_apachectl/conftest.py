@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl import paths
-from flask_apachectl.build import preparation
 
+from flask_apachectl import paths
+from flask_apachectl.apache import others
+from flask_apachectl.build import preparation
+from flask_apachectl.host import desired, facts
 from tests.unit.flask_apachectl.model import Host
 from tests.unit.flask_apachectl.samples import shop
 
@@ -26,6 +29,33 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)
     return shop()
+
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file be root's, whoever runs the tests."""
+    for name in ("chown", "fchown", "lchown"):
+        monkeypatch.setattr(os, name, lambda *_, **__: None)
+    monkeypatch.setattr(desired, "_user", lambda _uid: "root")
+    monkeypatch.setattr(desired, "_group", lambda _gid: "root")
+    monkeypatch.setattr(desired, "pwd", SimpleNamespace(getpwnam=lambda _name: SimpleNamespace(pw_uid=0)))
+    monkeypatch.setattr(desired, "grp", SimpleNamespace(getgrnam=lambda _name: SimpleNamespace(gr_gid=0)))
+
+
+@pytest.fixture
+def apache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return Apache's configuration on a host, as Debian lays it out; the host has no packages."""
+    path = tmp_path / "apache2"
+    for kind in ("conf", "sites", "mods"):
+        for place in ("available", "enabled"):
+            (path / f"{kind}-{place}").mkdir(parents=True)
+    (path / "ports.conf").write_text("Listen 80\n")
+    monkeypatch.setattr(paths, "APACHE", path)
+    monkeypatch.setattr(paths, "ETC", tmp_path / "etc")
+    (tmp_path / "etc/vhosts").mkdir(parents=True)
+    monkeypatch.setattr(others, "PAGE", tmp_path / "html")
+    monkeypatch.setattr(facts, "output", lambda *_command: "")
+    return path
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import environments, history, interpreter, lock, paths, releases, routing
 from flask_apachectl.apache import server
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.commands import canary, cleanup, deploy, request, rollback, show, traffic
 from flask_apachectl.host import files, programs, report
 from flask_apachectl.serve import health, hooks, pools, start
-
 from tests.unit.flask_apachectl.kills import Killer
 from tests.unit.flask_apachectl.samples import changed, shop
 
@@ -291,7 +291,7 @@ class Host:
     def command(self, name: str, **options: object) -> dict[str, Any]:
         """Carry out a command."""
         defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "declaration": ""}
-        defaults |= {"skip_once": False, "force": False}
+        defaults |= {"skip_once": False, "force": False, "request": True, "index_urls": False}
         given = {**defaults, **options}
         result: dict[str, Any] = COMMANDS[name](self.app, Namespace(**given))
         return result

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import app as apps
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.samples import declare, shop
 
 if TYPE_CHECKING:

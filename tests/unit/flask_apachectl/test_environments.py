@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from flask_apachectl import environments
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flask_apachectl import environments
 
 
 @pytest.mark.parametrize(

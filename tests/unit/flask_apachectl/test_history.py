@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl import history
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flask_apachectl import history
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App

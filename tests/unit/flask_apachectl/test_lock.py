@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import lock
 from flask_apachectl.errors import RefusedError
-
 from tests.support.commands import ROOT
 from tests.unit.flask_apachectl.samples import changed, listed
 from tests.unit.programs import FILES
@@ -106,11 +106,12 @@ def test_what_a_killed_run_left_is_swept(app: App, tmp_path: Path) -> None:
     (app.releases / ".link").symlink_to(tmp_path / "outside")
     (app.home / ".blue.new").symlink_to("releases/r0")
     for name in (
-        ".live.map.abc123",
-        ".live.map.copy.x",
-        ".env.x",
-        ".app.json.x",
-        ".secret_key.x",
+        ".live.map.abcd1234",
+        ".live.map.copy.abcd1234",
+        ".env.abcd1234",
+        ".app.json.abcd1234",
+        ".secret_key.abcd1234",
+        ".entry.wsgi.abcd1234",
         "live.map",
         "secret_key",
         ".notes.swp",

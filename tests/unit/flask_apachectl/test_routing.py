@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flask_apachectl import paths, routing
 from flask_apachectl.host import files
 from flask_apachectl.routing import Routes
-from hypothesis import given
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App

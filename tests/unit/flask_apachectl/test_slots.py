@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import slots
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import history, paths, routing, venvs
-from flask_apachectl.build import preparation
-from flask_apachectl.errors import RefusedError
-from flask_apachectl.routing import Routes
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from flask_apachectl import history, paths, routing, venvs
+from flask_apachectl.build import preparation
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.routing import Routes
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import BROKEN, SOURCES, Host
 

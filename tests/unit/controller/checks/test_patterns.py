@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller.checks import values
 
+from controller.checks import values
 from tests.unit.controller.given import SPEC, errors, refused, variables
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import pack
-
 from tests.unit.flask_apachectl.build.sources import sh
 
 if TYPE_CHECKING:

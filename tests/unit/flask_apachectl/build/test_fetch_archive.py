@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import archive as archives
-
 from tests.unit.flask_apachectl.build.sources import checksum, content, tar_of, zip_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build import fetch
 
+from flask_apachectl.build import fetch
 from tests.unit.flask_apachectl.build.sources import content, sh
 from tests.unit.programs import FILES
 

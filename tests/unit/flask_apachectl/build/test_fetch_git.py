@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import git as git_sources
-
 from tests.unit.flask_apachectl.build.sources import content, sh
 
 if TYPE_CHECKING:

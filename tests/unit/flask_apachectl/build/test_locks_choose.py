@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl.build.locks import choose
 
+from flask_apachectl.build.locks import choose
 from tests.unit.flask_apachectl.build.plans import (
     PROJECT,
     plan,

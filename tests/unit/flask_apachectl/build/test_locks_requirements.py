@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl.build.locks import requirements
 
+from flask_apachectl.build.locks import requirements
 from tests.unit.flask_apachectl.build.plans import (
     ONE,
     plan,

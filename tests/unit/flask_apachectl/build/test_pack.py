@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.fetch import pack
 
+from flask_apachectl.build.fetch import pack
 from tests.unit.flask_apachectl.build.sources import names
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.fetch import pack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flask_apachectl.build.fetch import pack
 from tests.unit.flask_apachectl.build.sources import names
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import routing, venvs
 from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
-
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 

@@ -9,9 +9,9 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.build import staging
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.samples import changed, listed
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import interpreter
 from flask_apachectl.build import static
 from flask_apachectl.errors import RefusedError

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from flask_apachectl.host import report
-
 from tests.unit.flask_apachectl.model import SOURCES, Host
 
 if TYPE_CHECKING:

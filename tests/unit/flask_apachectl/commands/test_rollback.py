@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 

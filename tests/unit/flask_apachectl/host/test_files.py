@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.host import files
 
+from flask_apachectl.host import files
 from tests.support.commands import is_root
 from tests.unit.flask_apachectl.samples import listed
 

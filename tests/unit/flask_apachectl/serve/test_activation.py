@@ -9,11 +9,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import history, routing
 from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
-
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 

@@ -6,8 +6,8 @@ import http.server
 import threading
 
 import pytest
-from flask_apachectl.serve import health
 
+from flask_apachectl.serve import health
 from tests.unit.flask_apachectl.samples import shop
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from flask_apachectl.errors import RefusedError
 
+from flask_apachectl.errors import RefusedError
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
-
 from tests.unit.flask_apachectl.samples import changed
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import pools
-
 from tests.unit.flask_apachectl.model import BROKEN, COLD, PROCESSES, ROLLING, SOURCES, Host, serving
 
 if TYPE_CHECKING:

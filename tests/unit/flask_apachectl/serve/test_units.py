@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
 from flask_apachectl import paths, routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import units
-
 from tests.unit.flask_apachectl import samples
 
 QUEUE, CLOCK = "flask-apache-shop-queue@1.service", "flask-apache-shop-clock@1.service"

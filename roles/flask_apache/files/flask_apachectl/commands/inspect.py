@@ -70,8 +70,8 @@ def declared_apps() -> list[dict[str, Any]]:
     for name in apps.known_apps():
         with contextlib.suppress(DamagedError, FileNotFoundError):
             kept = apps.read_json(paths.ETC / name / "app.json")
-            flat = {**kept, **(kept.get("site") or {}), **(kept.get("spec") or {})} if isinstance(kept, dict) else {}
-            found.append({**flat, "app": name})
+            if isinstance(kept, dict):
+                found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
     keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "mount", "python")
     return [{key: each.get(key) for key in (*keys, "python_version")} for each in found]
 
