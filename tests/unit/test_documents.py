@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from tests.support.commands import ROOT
 from tests.unit.programs import ROLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
 OPTIONS = {name for spec in SPECS.values() for name in spec["options"]}
