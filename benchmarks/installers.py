@@ -15,12 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from flask_apachectl.build.fetch import pack
+
 from tests.support import docker, hosts
-from tests.support.commands import ROOT, run
+from tests.support.commands import ROOT
 from tests.support.playbooks import apply_role
 
 DISTRIBUTION = "debian-13-hot"
-PACK = ROOT / "roles/flask_apache/files/pack.py"
 BIG = "alembic boto3 celery cryptography flask lxml numpy pandas pillow psycopg[binary] redis sentry-sdk sqlalchemy"
 STEPS = ("first release", "one more requirement", "only code changed")
 VARIABLES = {
@@ -34,8 +35,10 @@ VARIABLES = {
 def prepare(host: hosts.Host, source: Path, installer: str) -> float:
     """Ship a source and return the seconds that its release took."""
     path = "/etc/flask-apache/bench/app.json"
-    host.write(path, json.dumps({**json.loads(host.read(path)), "installer": installer}), mode=0o640)
-    packed = json.loads(run([sys.executable, PACK, source, "--cache", source.parent / "cache"]).stdout)
+    declared = json.loads(host.read(path))
+    declared["spec"]["installer"] = installer
+    host.write(path, json.dumps(declared), mode=0o640)
+    packed = pack.pack(source, source.parent / "cache")
     host.put(Path(packed["archive"]), f"/srv/flask-apache/bench/incoming/{packed['id']}.tar.gz")
     command = ["flask-apachectl", "--json", "--app", "bench", "prepare", packed["id"]]
     return float(json.loads(host.run(command, timeout=900).stdout)["seconds"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask_apachectl.build.fetch import pack
 
 from tests.support.commands import ROOT, run
 from tests.support.packages import BACKEND, SLOW, Index, project, sha256, write_sdist, write_wheel
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 NAME = "tiny.example.com"
-PACK = ROOT / "roles/flask_apache/files/pack.py"
 USER, PASSWORD = "deployer", "s3cr3t/p@ss%w0rd"
 # Says what is installed, as the app itself sees it.
 APP = """
@@ -56,10 +55,11 @@ class Shop:
         """Ship a source and let the engine prepare it, as the role does, with another declaration for this once."""
         path = "/etc/flask-apache/tiny/app.json"
         before = self.host.read(path)
-        packed = json.loads(run([sys.executable, PACK, source, "--cache", source.parent / "cache"]).stdout)
+        kept = json.loads(before)
+        packed = pack.pack(source, source.parent / "cache")
         archive = f"/srv/flask-apache/tiny/incoming/{packed['id']}.tar.gz"
         self.host.put(Path(packed["archive"]), archive)
-        self.host.write(path, json.dumps({**json.loads(before), **declared}), mode=0o640)
+        self.host.write(path, json.dumps({**kept, "spec": {**kept["spec"], **declared}}), mode=0o640)
         command = ["flask-apachectl", "--json", "--app", "tiny", "prepare", packed["id"], "--index-urls"]
         urls = json.dumps([self.index.url] if credentials else [])
         try:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 DISTRIBUTIONS = ("debian-12-hot", "debian-13-hot")
-PROGRAMS = ("flask-apachectl", "fetch.py", "inspect_host.py", "pack.py")
 APP = """
 from flask import Flask
 app = Flask(__name__)
@@ -106,7 +105,7 @@ def test_the_role_is_complete(elsewhere: Elsewhere) -> None:
     files = names(elsewhere.role) - galaxys_own
     assert files == names_of_the_repository("roles/flask_apache/")
     assert {"README.md", "LICENSE", "meta/main.yml", "meta/argument_specs.yml", "defaults/main.yml"} <= files
-    assert_programs_are_executable(elsewhere.role)
+    assert_role_is_whole(elsewhere.role)
 
 
 def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere) -> None:
@@ -121,7 +120,7 @@ def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere)
     tops = {path.partition("/")[0] for path in files}
     assert not tops & {"tests", "test", "molecule", "inventory", "deploy", "Dockerfile", "benchmarks", "ansible.cfg"}
     assert not [top for top in tops if top.startswith(".")]
-    assert_programs_are_executable(elsewhere.collection / "roles/flask_apache")
+    assert_role_is_whole(elsewhere.collection / "roles/flask_apache")
 
 
 def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
@@ -130,11 +129,12 @@ def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
     return {path.removeprefix(top) for path in found} if below else found
 
 
-def assert_programs_are_executable(role: Path) -> None:
-    """Expect the role's programs to be programs, and no link to leave the role."""
-    for name in PROGRAMS:
-        assert (role / "files" / name).stat().st_mode & 0o111 == 0o111, name
-        assert (role / "files" / name).read_bytes() == (ROOT / archives.ROLE / "files" / name).read_bytes()
+def assert_role_is_whole(role: Path) -> None:
+    """Expect all of the role's Python, and no link that leaves the role."""
+    ours, shipped = (top / "files" for top in (ROOT / archives.ROLE, role))
+    modules = sorted(path.relative_to(ours) for path in ours.rglob("*.py"))
+    assert sorted(path.relative_to(shipped) for path in shipped.rglob("*.py")) == modules
+    assert [path for path in modules if (ours / path).read_bytes() != (shipped / path).read_bytes()] == []
     assert not [path for path in role.rglob("*") if path.is_symlink()]
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.commands import ROOT, run
+from flask_apachectl.build.fetch import pack
+
+from tests.support.commands import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 APP = ROOT / "tests/hosts/apps/marked"
-PACK = ROOT / "roles/flask_apache/files/pack.py"
 
 
 def make_source(
@@ -75,7 +76,7 @@ class Deployed:
     def ship(self, source: Path) -> str:
         """Ship a directory as the role does, and let the engine prepare it. Returns the release's id."""
         with tempfile.TemporaryDirectory(prefix="flask-apache-packed-") as scratch:
-            packed = json.loads(run([sys.executable, PACK, source, "--cache", scratch]).stdout)
+            packed = pack.pack(source, Path(scratch))
             self.host.put(Path(packed["archive"]), f"/srv/flask-apache/{self.app}/incoming/{packed['id']}.tar.gz")
         return str(self.ctl("prepare", packed["id"])["release"])
 
@@ -86,16 +87,24 @@ class Deployed:
         return release
 
     def declare(self, **changes: object) -> dict[str, Any]:
-        """Change what the role declared for the engine, until its next run; return what was there."""
+        """Change what the role declared of the site or of releases, until its next run; return what was there."""
         path = f"/etc/flask-apache/{self.app}/app.json"
-        before: dict[str, Any] = json.loads(self.host.read(path))
-        self.host.write(path, json.dumps({**before, **changes}), mode=0o640)
+        declared: dict[str, Any] = json.loads(self.host.read(path))
+        before = {**declared["site"], **declared["spec"]}
+        for name, value in changes.items():
+            declared["site" if name in declared["site"] else "spec"][name] = value
+        self.host.write(path, json.dumps(declared), mode=0o640)
         return before
 
     def environment(self, environment: Mapping[str, str]) -> None:
         """Declare another environment, as the role does."""
-        path = f"/etc/flask-apache/{self.app}/env"
-        self.host.run(["tee", path], stdin=json.dumps(environment))
+        text, conf = json.dumps(environment), f"/etc/flask-apache/{self.app}"
+        self.host.run(["tee", f"{conf}/env"], stdin=text)
+        declared: dict[str, Any] = json.loads(self.host.read(f"{conf}/app.json"))
+        for each in declared["installed"]:
+            if each["path"] == f"{conf}/env":
+                each["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        self.host.write(f"{conf}/app.json", json.dumps(declared), mode=0o640)
 
     def live(self) -> str:
         """Return the live release."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from importlib.machinery import SourceFileLoader
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.support.commands import ROOT
 
@@ -14,29 +14,6 @@ if TYPE_CHECKING:
 
 ROLE = ROOT / "roles" / "flask_apache"
 FILES = ROLE / "files"
-
-# Of an app.json: what makes a release, and where the app is.
-DECLARED: dict[str, Any] = {
-    "wsgi": "app:app",
-    "requirements": ["requirements.txt"],
-    "pip_args": [],
-    "constraints": [],
-    "extras": [],
-    "index_url": "",
-    "extra_index_urls": [],
-    "index_private": False,
-    "wheelhouse": "",
-    "installer": "pip",
-    "uv_version": "1.2.3",
-    "python": "/usr/bin/python3",
-    "server_name": "www.example.com",
-    "port": 80,
-    "mount": "/",
-    "health_path": "/",
-    "strategy": "blue_green",
-    "static": [],
-    "lock_wait": 0,
-}
 
 
 def load(name: str) -> ModuleType:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from flask_apachectl.build.fetch import pack
 
 from tests.hosts.background.shared import (
     APP,
@@ -20,7 +20,7 @@ from tests.hosts.background.shared import (
     UNIT,
     make_source,
 )
-from tests.support.commands import ROOT, run
+from tests.support import killing
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, EngineError, wait_until
@@ -29,47 +29,19 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 
-# Runs the engine, and kills it at the n-th of its steps from the switch on. Prints the step.
-KILL_AT = """
-import importlib.machinery, importlib.util, os, signal, sys
-sys.dont_write_bytecode = True
-sys.argv[0] = "flask-apachectl"
-loader = importlib.machinery.SourceFileLoader("engine", "/usr/local/bin/flask-apachectl")
-engine = importlib.util.module_from_spec(importlib.util.spec_from_loader("engine", loader))
-sys.modules["engine"] = engine
-loader.exec_module(engine)
-engine.STAYS_FOR, engine.WORKERS_STAY_FOR = 0.1, 0.5
-limit, count = int(sys.argv.pop(1)), 0
-
-def killing(name, function):
-    def step(*arguments, **options):
-        global count
-        if (name == "switch" or count) and not (name == "systemctl" and arguments[0] in ("show", "list-units")):
-            count += 1
-            if count == limit:
-                print(name, *map(str, arguments[:1]), flush=True)
-                os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return step
-
-for name in ("switch", "follow", "point", "write", "systemctl", "stays_up", "record"):
-    setattr(engine, name, killing(name, getattr(engine, name)))
-sys.exit(engine.main())
-"""
+# Functions of the engine at which it is killed, from the switch on.
+STEPS = (
+    *("routing.switch", "serve.units.follow", "host.files.replace_link", "host.files.write"),
+    *("serve.units.systemctl", "serve.units.stays_up", "history.record"),
+)
+QUICK = {"serve.start.STAYS_FOR": 0.1, "serve.units.WORKERS_STAY_FOR": 0.5}
 
 
 def prepare(app: Deployed, mark: str, **inputs: str) -> str:
     """Copy a release's source to the host as the role does, and prepare the release. Returns its id."""
     with tempfile.TemporaryDirectory() as scratch:
         source = make_source(Path(scratch) / "source", mark, **inputs)
-        program: list[str | Path] = [
-            sys.executable,
-            ROOT / "roles/flask_apache/files/pack.py",
-            source,
-            "--cache",
-            f"{scratch}/cache",
-        ]
-        packed = json.loads(run(program).stdout)
+        packed = pack.pack(source, Path(scratch) / "cache")
         app.host.put(Path(packed["archive"]), f"/srv/flask-apache/{APP}/incoming/{packed['id']}.tar.gz")
     return str(app.ctl("prepare", packed["id"])["release"])
 
@@ -223,8 +195,9 @@ def test_killed_between_the_switch_and_the_end(apps: list[Deployed]) -> None:
     """After the same command again, the workers run the live release; there are never two schedulers."""
 
     def activate(app: Deployed, release: str, *, kill_at: int) -> CompletedProcess[str]:
-        command = ["python3", "-", str(kill_at), "--app", APP, "activate", release]
-        return app.host.run(command, check=False, stdin=KILL_AT)
+        command = ["--app", APP, "activate", release]
+        first = "routing.switch"
+        return killing.run(app.host, command, kill_at=kill_at, steps=STEPS, settings=QUICK, first=first)
 
     def matrix(app: Deployed) -> int:
         releases = [prepare(app, mark) for mark in ("even", "odd")]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import venv
-from tests.support.commands import ROOT
+from flask_apachectl.build.fetch import pack
+
+from tests.support import killing
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from tests.support.hosts import Host
@@ -36,37 +37,16 @@ def slow() -> dict[str, str]:
     time.sleep(float(flask.request.args["seconds"]))
     return {{"marker": "{marker}"}}
 """
-# Runs the engine, and kills it with SIGKILL at the start of the n-th call of one of its steps. Prints the step.
-KILL_AT = """
-import importlib.machinery, importlib.util, os, signal, sys
-sys.argv[0] = "flask-apachectl"
-loader = importlib.machinery.SourceFileLoader("engine", "/usr/local/bin/flask-apachectl")
-engine = importlib.util.module_from_spec(importlib.util.spec_from_loader("engine", loader))
-sys.modules["engine"] = engine
-loader.exec_module(engine)
-limit, count = int(sys.argv.pop(1)), 0
-engine.STAYS_FOR, engine.ENDS_WITHIN = 0.2, 1.0  # shorter, for there are many runs
-
-def killing(name, function):
-    def step(*arguments, **options):
-        global count
-        count += 1
-        if count == limit:
-            print(name, flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*arguments, **options)
-    return step
-
-for name in sys.argv.pop(1).split(","):
-    setattr(engine, name, killing(name, getattr(engine, name)))
-sys.exit(engine.main())
-"""
+# Functions of the engine at which it is killed.
 STEPS = (
-    *("write", "point", "remove", "hand_over", "stage", "build", "describe", "check", "start", "probe", "switch"),
-    *("confirm", "record", "prune", "sync_directory"),
+    *(f"host.files.{name}" for name in ("write", "replace_link", "remove", "set_ownership", "sync_directory")),
+    *("build.staging.stage", "build.environment.build", "build.preparation.describe", "build.preparation.check"),
+    *("build.preparation.seal", "serve.start.start", "serve.start.probe", "routing.switch"),
+    *("serve.activation.confirm", "history.record", "releases.prune"),
 )
-ENDING = ("locked", "sweep", "end_all", "own_processes", "stop")
+ENDING = ("lock.held", "lock.sweep", "serve.pools.end_all", "serve.pools.own_processes", "serve.pools.stop")
 AS_OFTEN_AS_NEEDED = ("stop",)  # the number of its calls varies
+QUICK = {"serve.start.STAYS_FOR": 0.2, "serve.pools.ENDS_WITHIN": 1.0}  # shorter, for there are many runs
 
 
 class Visitor:
@@ -134,11 +114,7 @@ def assert_no_debris(host: Host) -> None:
 def ship(host: Host, source: Path) -> str:
     """Pack the source and copy it to where the role puts it. Returns its id."""
     with tempfile.TemporaryDirectory() as cache:
-        program = ROOT / "roles/flask_apache/files/pack.py"
-        done = subprocess.run(
-            [venv.PYTHON, program, source, "--cache", cache], check=True, capture_output=True, text=True
-        )
-        packed = json.loads(done.stdout)
+        packed = pack.pack(source, Path(cache))
         host.put(Path(packed["archive"]), f"{APP}/incoming/{packed['id']}.tar.gz")
     return str(packed["id"])
 
@@ -155,8 +131,7 @@ def engine(
     host: Host, *arguments: str, kill_at: int = 0, steps: tuple[str, ...] = STEPS, app: str = "faults"
 ) -> subprocess.CompletedProcess[str]:
     """Run the engine, and kill it at the n-th of its steps unless n is 0."""
-    command = ["python3", "-", str(kill_at), ",".join(steps), "--app", app, *arguments]
-    return host.run(command, check=False, stdin=KILL_AT)
+    return killing.run(host, ["--app", app, *arguments], kill_at=kill_at, steps=steps, settings=QUICK)
 
 
 def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:

@@ -116,7 +116,7 @@ def test_what_an_app_logs_is_in_the_log_that_was_declared(pair: list[Host]) -> N
     for host in pair:
         assert host.http("/shop/eu/crash", SHARED).status == 500
         until(partial(holds, host, "/var/log/flask-apache/*/error.log", "a mistake of shop"), "it is logged")
-        declared = json.loads(host.read("/etc/flask-apache/shop/app.json"))["error_log"]
+        declared = json.loads(host.read("/etc/flask-apache/shop/app.json"))["site"]["error_log"]
         assert holds(host, declared, "a mistake of shop")
         assert not holds(host, "/var/log/flask-apache/own/error.log", "a mistake of shop")
 

@@ -110,7 +110,11 @@ def for_the_role(top: Commands) -> None:
     top.add("apply", apply.apply, plan=True, of_app=False)
     top.add("remove", removal.remove, plan=True, of_app=False)
     top.add("fetch", deploy.fetch_source, of_app=False)
-    top.add("prepare", deploy.prepare, plan=True, of_app=False).add_argument("source", help="id of a source")
+    command = top.add("prepare", deploy.prepare, plan=True, of_app=False)
+    command.add_argument("source", help="id of a source")
+    from_stdin = command.add_mutually_exclusive_group()
+    from_stdin.add_argument("--request", action="store_true", help="read what the role declares from standard input")
+    from_stdin.add_argument("--index-urls", action="store_true", help="read indexes with credentials as a JSON list")
     for name, function in (("before-start", deploy.before_start), ("activate", deploy.activate)):
         command = top.add(name, function, plan=True)
         command.add_argument("release", help="id of a kept release")

@@ -82,7 +82,7 @@ def sweep(app: App) -> None:
         (app.home, f".{app.waiting.name}.*"),
         (app.releases, "*/.*"),
         *(
-            (app.conf, f".{name}.*")
+            (app.conf, f".{name}.????????")
             for name in ("live.map", "live.map.copy", "secret_key", "app.json", "env", "entry.wsgi")
         ),
     )

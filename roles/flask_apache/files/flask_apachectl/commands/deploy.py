@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import environments, lock, paths, releases, routing
 from flask_apachectl.apache import server
-from flask_apachectl.app import read_json
+from flask_apachectl.app import load_app, read_json
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import programs
+from flask_apachectl.host import desired, programs
 from flask_apachectl.serve import activation, hooks, units
 
 if TYPE_CHECKING:
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
 
 def fetch_source(_options: argparse.Namespace) -> dict[str, Any]:
     """Get the source on the host, as the user of builds."""
-    wanted = fetch.Wanted.from_json(request.read())
+    asked = request.read()
+    wanted = fetch.Wanted.from_json(asked["wanted"])
+    if not wanted.plan:
+        with lock.host_held():
+            apply.make(map(desired.of_json, asked["directories"]))
     try:
         answer = fetch.get_on_host(wanted, [*programs.itself(), "fetch-as-build-user"])
     except fetch.SourceError as error:
@@ -31,18 +38,22 @@ def fetch_source(_options: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepare(options: argparse.Namespace) -> dict[str, Any]:
-    """Stage, build and check the release of a source that the role has shipped, as this run declares it."""
-    wanted = request.of_json(request.read())
-    app, source = wanted.app, options.source
+    """Stage, build and check the release of a source that is on the host: as the role's request declares it, if any."""
+    wanted = request.of_json(request.read()) if options.request else None
+    app, source = wanted.app if wanted else load_app(options.app), options.source
+    if options.index_urls:
+        app = replace(app, index_urls=tuple(json.load(sys.stdin)))
     if options.plan:
         release = releases.release_id(source, app.spec, environments.declared(app))
         missing = bool(releases.damaged_files(app, release))
         return {"changed": missing, "release": release, "msg": f"would build {release}" if missing else "nothing to do"}
-    with lock.host_held():
-        apply.make(wanted.directories)
+    if wanted:
+        with lock.host_held():
+            apply.make(wanted.directories)
     with lock.held(app):
-        request.unpack(wanted)
-        apply.make(each for each in wanted.files if each.path.name == "entry.wsgi")
+        if wanted:
+            request.unpack(wanted)
+            apply.make(each for each in wanted.files if each.path.name == "entry.wsgi")
         result = preparation.prepare(app, source)
     return {**result, "msg": f"{'built' if result['changed'] else 'kept'} {result['release']}"}
 

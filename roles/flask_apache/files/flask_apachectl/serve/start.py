@@ -61,8 +61,8 @@ def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambd
         while old := [pid for pid in pools.stale(app, slot) if pid not in told]:
             told.append(old[0])
             pools.stop(old[0])
-            probe(app, slot, release, log, processes=min(len(told), app.site.processes), beside=was.name)
-        prove_well(app, slot, release, log, set(), beside=was.name)
+            probe(app, slot, release, log, processes=min(len(told), app.site.processes), rolling=True)
+        prove_well(app, slot, release, log, set(), rolling=True)
     except (RefusedError, OSError) as failure:
         refused = pools.young(app, slot)
         slots.assign(app, slot, was)
@@ -72,16 +72,14 @@ def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambd
         raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
 
 
-def prove_well(
-    app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[int], *, beside: str | None = None
-) -> None:
+def prove_well(app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[int], *, rolling: bool = False) -> None:
     """Probe a pool, and see its new processes live on for a while: some answer rightly at first and then die.
 
     ``warm`` are the processes that have done so before. One death is forgiven: it may have been due to an option.
     Raises RefusedError, with what the app logged, otherwise.
     """
     for _ in range(2):
-        probe(app, slot, release, log, beside=beside)
+        probe(app, slot, release, log, rolling=rolling)
         pids, deadline = pools.young(app, slot), time.monotonic() + STAYS_FOR
         while pids - warm and pids <= pools.young(app, slot) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -92,11 +90,12 @@ def prove_well(
 
 
 def probe(
-    app: App, slot: str, release: str, log: logs.ErrorLog, *, processes: int | None = None, beside: str | None = None
+    app: App, slot: str, release: str, log: logs.ErrorLog, *, processes: int | None = None, rolling: bool = False
 ) -> None:
     """Ask a candidate through Apache, where no visitor can, until every process of it has answered rightly.
 
-    ``processes`` is how many there must be, by default the whole pool; answers of the release ``beside`` do not count.
+    ``processes`` is how many there must be, by default the whole pool; answers of processes
+    that are still to be replaced do not count while a pool is ``rolling``.
     Raises RefusedError, with what the app logged, when that has not happened within the app's health time-out.
     """
     report.say(f"probe   {app.url_path} of {release}")
@@ -108,13 +107,14 @@ def probe(
         while time.monotonic() < deadline:
             pids = pools.young(app, slot)
             if len(pids) < processes:
-                if beside is None:
+                if not rolling:
                     pools.stop_stale(app, slot)  # again: one that had just been forked was not recognized
                 rounds, answered = 0, set()
                 time.sleep(0.05)
                 continue
+            old = pools.stale(app, slot) if rolling else []
             answers = list(executor.map(lambda _: health.ask(app, token), range(max(4, 2 * processes))))
-            answers = [answer for answer in answers if answer.release != beside]
+            answers = [answer for answer in answers if answer.pid not in old]
             wrong = [answer for answer in answers if not health.is_right(app, answer, release)]
             if not wrong:
                 answered |= {answer.pid for answer in answers}

@@ -1,19 +1,21 @@
-"""Which workers and timers flask-apachectl restarts, and which it stops."""
+"""Which workers and timers are restarted, and which are stopped."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
+from flask_apachectl import paths, routing
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.serve import units
 
-from tests.unit.programs import load
-
-engine = load("flask-apachectl")
+from tests.unit.flask_apachectl import samples
 
 QUEUE, CLOCK = "flask-apache-shop-queue@1.service", "flask-apache-shop-clock@1.service"
 TIMER, TARGET = "flask-apache-shop-nightly.timer", "flask-apache-shop.target"
+FILES = ("queue@.service", "clock@.service", "nightly.service", "nightly.timer")
 OTHERS = ["flask-apache-shop-x-queue@1.service", "flask-apache-shop-x.target", "flask-apache-shopping-a.timer"]
 
 
@@ -48,26 +50,33 @@ class Shop:
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.systemd, self.live = Systemd(), "one"
-        for name in ("ETC", "SRV", "UNITS", "SYSTEMD"):
-            patch.setattr(engine, name, root / name)
+        for name in ("ETC", "SRV", "UNITS", "STAMPS", "SYSTEMD"):
+            patch.setattr(paths, name, root / name)
             (root / name / "shop/releases").mkdir(parents=True)
-        for name in ("queue@.service", "clock@.service", "nightly.service", "nightly.timer"):
-            (root / "UNITS" / f"flask-apache-shop-{name}").write_text(name)
-        patch.setattr(engine, "systemctl", self.systemd.systemctl)
-        patch.setattr(engine, "live_slot", lambda _app: "blue")
-        patch.setattr(engine, "slot_release", lambda _app, _slot: self.live)
-        patch.setattr(engine, "journal", lambda unit: f"the end of {unit}")
-        patch.setattr(engine, "WORKERS_STAY_FOR", 0)
+        patch.setattr(units, "systemctl", self.systemd.systemctl)
+        patch.setattr(routing, "live_slot", lambda _app: "blue")
+        patch.setattr(routing, "slot_release", lambda _app, _slot: self.live)
+        patch.setattr(units, "journal", lambda unit: f"the end of {unit}")
+        patch.setattr(units, "WORKERS_STAY_FOR", 0)
         patch.setattr(os, "fchown", lambda *_: None)
         self.units = root / "UNITS"
         workers = [{"name": name, "instances": 1, "stop_timeout": 30} for name in ("queue", "clock")]
-        config: dict[str, Any] = {"workers": workers, "timers": ["nightly"], "manage_service": True}
-        self.app = engine.App("shop", config)
+        definitions = {f"flask-apache-shop-{name}": name for name in FILES} | {TARGET: "target"}
+        self.app = samples.shop(workers=workers, timers=["nightly"], manage_service=True, units=definitions)
+
+    def declare(self, **changes: object) -> None:
+        """Let the live release declare other units."""
+        self.app = samples.changed(self.app, **changes)
+
+    def define(self, changes: dict[str, str]) -> None:
+        """Declare other definitions of units; an empty one goes."""
+        definitions = self.app.spec.units | {f"flask-apache-shop-{name}": text for name, text in changes.items()}
+        self.declare(units={name: text for name, text in definitions.items() if text})
 
     def follow(self) -> list[str]:
         """Let the units follow the live release, and return what systemd was told."""
         self.systemd.told.clear()
-        changed = engine.follow(self.app)
+        changed = units.follow(self.app)
         assert changed == bool(self.systemd.told)
         return self.systemd.told
 
@@ -84,7 +93,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 def test_a_release_restarts_the_workers_and_no_timer(shop: Shop) -> None:
     shop.live = "two"
-    assert shop.follow() == ["daemon-reload", f"restart {QUEUE}", f"restart {CLOCK}", f"start {TARGET}"]
+    assert shop.follow() == [f"restart {QUEUE}", f"restart {CLOCK}", f"start {TARGET}"]
     assert (shop.app.home / "current").readlink() == Path("releases/two")
 
 
@@ -92,26 +101,30 @@ def test_a_release_restarts_the_workers_and_no_timer(shop: Shop) -> None:
     ("file", "unit"), [("queue@.service", QUEUE), ("nightly.timer", TIMER), ("nightly.service", TIMER)]
 )
 def test_another_definition_restarts_its_unit(shop: Shop, file: str, unit: str) -> None:
-    (shop.units / f"flask-apache-shop-{file}").write_text("another")
+    shop.define({file: "another"})
     assert shop.follow() == ["daemon-reload", f"restart {unit}", f"start {TARGET}"]
 
 
 def test_what_does_not_run_is_started(shop: Shop) -> None:
     shop.systemd.active[CLOCK] = "inactive"
-    assert shop.follow() == ["daemon-reload", f"restart {CLOCK}", f"start {TARGET}"]
+    assert shop.follow() == [f"restart {CLOCK}", f"start {TARGET}"]
 
 
 def test_what_is_not_declared_any_more_is_stopped_and_nothing_of_others(shop: Shop) -> None:
-    shop.app.config["workers"] = shop.app.config["workers"][:1]
-    assert shop.follow() == [f"stop {CLOCK}"]
-    shop.app.config.update(workers=[], timers=[])
-    assert shop.follow() == [f"stop {unit}" for unit in (TIMER, QUEUE, TARGET)]
+    other = shop.units / "flask-apache-shopping-a.timer"
+    other.write_text("another app's")
+    shop.declare(workers=[asdict(worker) for worker in shop.app.spec.workers[:1]])
+    shop.define({"clock@.service": ""})
+    assert shop.follow() == [f"stop {CLOCK}", "daemon-reload"]
+    shop.declare(workers=[], timers=[], units={})
+    assert shop.follow() == [*(f"stop {unit}" for unit in (TIMER, QUEUE, TARGET)), "daemon-reload"]
+    assert [path.name for path in shop.units.glob("flask-apache-*")] == [other.name]
     assert {name for name, state in shop.systemd.active.items() if state == "active"} == set(OTHERS)
 
 
 def test_a_worker_that_dies_is_restarted_again_by_the_next_run(shop: Shop) -> None:
     shop.live, shop.systemd.dies = "two", CLOCK
-    with pytest.raises(engine.RefusedError, match=f"release two: {CLOCK} does not stay up .exit-code.:\nthe end of"):
+    with pytest.raises(RefusedError, match=f"release two: {CLOCK} does not stay up .exit-code.:\nthe end of"):
         shop.follow()
     shop.live, shop.systemd.dies = "one", ""
     assert f"restart {QUEUE}" in shop.follow()
@@ -121,7 +134,7 @@ def test_a_worker_that_dies_is_restarted_again_by_the_next_run(shop: Shop) -> No
 def test_a_kill_before_the_end_restarts_them_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.live = "two"
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "stays_up", lambda *_: 1 / 0)
+        patch.setattr(units, "stays_up", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             shop.follow()
     assert f"restart {CLOCK}" in shop.follow()
@@ -130,14 +143,14 @@ def test_a_kill_before_the_end_restarts_them_again(shop: Shop, monkeypatch: pyte
 
 
 def test_nothing_is_started_where_services_are_not_managed(shop: Shop) -> None:
-    shop.app.config["manage_service"] = False
+    shop.declare(manage_service=False)
     shop.systemd.active[CLOCK] = "inactive"
     shop.live = "two"
-    assert shop.follow() == ["daemon-reload", f"restart {QUEUE}"]
+    assert shop.follow() == [f"restart {QUEUE}"]
 
 
 def test_all_of_them_end_with_the_app(shop: Shop) -> None:
     job = "flask-apache-shop-nightly.service"
     shop.systemd.active |= {job: "activating", CLOCK: "failed"}
-    assert set(engine.running_units(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
-    assert set(engine.running_units(shop.app)) == {QUEUE, TIMER, TARGET}
+    assert set(units.running(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
+    assert set(units.running(shop.app)) == {QUEUE, TIMER, TARGET}

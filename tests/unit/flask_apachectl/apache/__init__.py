@@ -1,0 +1,1 @@
+"""Tests of Apache's configuration and the running server."""

@@ -1,0 +1,354 @@
+"""A host with one app, as the engine sees it: the engine runs as it is, below a temporary directory.
+
+Only Apache, the Unix users and the builder are made up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from argparse import Namespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask_apachectl import environments, history, interpreter, lock, paths, releases, routing
+from flask_apachectl.apache import server
+from flask_apachectl.apache.site import Declared
+from flask_apachectl.commands import canary, cleanup, deploy, request, rollback, show, traffic
+from flask_apachectl.host import files, programs, report
+from flask_apachectl.serve import health, hooks, pools, start
+
+from tests.unit.flask_apachectl.kills import Killer
+from tests.unit.flask_apachectl.samples import changed, shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask_apachectl.app import App
+
+PYTHON = "3.11"
+PROCESSES = 2
+SOURCES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd")
+BROKEN = "eeeeeeeeeeee"  # builds and imports, but answers 500
+CHANGES: dict[str, Any] = {
+    "hooks": [
+        {"at": at, "run": at, "once": False, "timeout": 300} for at in ("before_start", "before_switch", "after_switch")
+    ],
+}
+COMMANDS: dict[str, Callable[[App, Namespace], dict[str, Any]]] = {
+    "abort": canary.abort,
+    "activate": deploy.activate,
+    "before_start": deploy.before_start,
+    "canary": canary.canary,
+    "deploy": deploy.deploy,
+    "drain": traffic.drain,
+    "maintenance": traffic.maintenance,
+    "prepare": lambda _app, options: deploy.prepare(options),
+    "promote": canary.promote,
+    "prune": cleanup.prune,
+    "releases": show.list_releases,
+    "rollback": rollback.rollback,
+}
+
+
+class Apache:
+    """As much of Apache and mod_wsgi as the engine sees: daemon processes that keep the release they started with."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.running = False
+        self.clock = itertools.count(1)
+        self.moved: dict[str, int] = {}  # when each slot got its release
+        self.processes: dict[int, tuple[str, int, str | None]] = {}  # pid: slot, start, release
+        self.secrets: dict[int, str | None] = {}  # of a process: what was in its release's environment when it started
+
+    def start(self) -> None:
+        """Start all processes anew."""
+        self.running = True
+        self.processes.clear()
+        for slot in self.app.slots * PROCESSES:
+            self.spawn(slot)
+
+    def spawn(self, slot: str) -> None:
+        """Start a process on what is in its slot now."""
+        now = next(self.clock)
+        release = routing.slot_release(self.app, slot)
+        self.processes[now] = (slot, now, release)
+        self.secrets[now] = environments.of_release(self.app, release).get("API_TOKEN") if release else None
+
+    def stop(self, pid: int, *, at_once: bool = False) -> None:  # noqa: ARG002
+        """Let a process end; another one takes its place."""
+        slot, _, _ = self.processes.pop(pid)
+        self.spawn(slot)
+
+    def workers(self, _app: object) -> list[pools.Worker]:
+        """Return the processes as the engine sees them."""
+        return [pools.Worker(pid, slot, start) for pid, (slot, start, _) in self.processes.items() if self.running]
+
+    def is_stale(self, _app: object, worker: pools.Worker) -> bool:
+        """Tell whether a process started before its slot got its release."""
+        return bool(worker.started < self.moved.get(worker.slot, 0))
+
+    def ask(self, app: App, token: str = "") -> health.Answer:
+        """Answer as the pool that the map names, its processes in turn."""
+        entries = dict(line.split() for line in app.map.read_text().splitlines()[1:])
+        slot = entries.get(f"probe-{token}") if token else entries["live"].split("|")[0]
+        pids = [pid for pid, process in self.processes.items() if process[0] == slot]
+        if not self.running or not pids:
+            return health.Answer(0, error="Connection refused")
+        pid = pids[next(self.clock) % len(pids)]
+        release = self.processes[pid][2]
+        status = 503 if release is None else 500 if release.startswith(BROKEN) else 200
+        return health.Answer(status, release or "" if token else "", pid)
+
+
+class Serial:
+    """An executor without threads, for speed."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def __enter__(self) -> object:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    map = staticmethod(map)
+
+
+class Host:
+    """A host with one app, below a directory. Nothing outside it is touched; ``close`` undoes what was replaced."""
+
+    def __init__(self, root: Path, **config: object) -> None:
+        self.root = root
+        self.patch = pytest.MonkeyPatch()
+        self.killer = Killer()
+        for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
+            self.patch.setattr(paths, name, root / name.lower())
+            (root / name.lower() / "shop").mkdir(parents=True)
+        logs = {f"{kind}_log": str(root / f"{kind}.log") for kind in ("access", "error")}
+        self.app = shop(**CHANGES | logs | config)
+        self.apache = Apache(self.app)
+        self.hooks: list[tuple[str, str]] = []  # what ran, and in which release
+        self.failing = ""  # the hook that fails
+        self.replace_the_rest()
+        for name in ("SYSTEMD", "HOST_LOCK", "UNITS", "STAMPS"):
+            self.patch.setattr(paths, name, root / name.lower())
+        (self.app.home / "incoming").mkdir()
+        (self.app.conf / "env").write_text("{}")
+        for slot in paths.SLOTS:
+            (self.app.home / "empty" / slot / "venv").mkdir(parents=True)
+            (self.app.home / "empty" / slot / "venv/pyvenv.cfg").write_text("")
+
+    def replace_the_rest(self) -> None:
+        """Replace Apache, users, the builder and the clock."""
+        apache, group = self.apache, SimpleNamespace(gr_gid=os.getgid())
+        user = SimpleNamespace(pw_name="shop", pw_uid=os.getuid(), pw_gid=os.getgid())
+        ticks = itertools.count()
+        clock = SimpleNamespace(
+            monotonic=lambda: next(ticks) / 100,
+            sleep=lambda _: None,
+            time_ns=time.time_ns,
+            clock_gettime=time.clock_gettime,
+            CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
+        )
+        no_programs = SimpleNamespace(
+            run=lambda *_, **__: None, SubprocessError=subprocess.SubprocessError, DEVNULL=subprocess.DEVNULL
+        )
+        replaced: tuple[tuple[ModuleType, str, Any], ...] = (
+            (server, "pid", lambda: 7 if apache.running else None),
+            (pools, "workers", apache.workers),
+            (pools, "is_stale", apache.is_stale),
+            (health, "ask", apache.ask),
+            (pools, "stop", self.killer.around(apache.stop)),
+            (programs, "run", self.run),
+            (hooks, "carry_out", self.killer.around(self.carry_out)),
+            (interpreter, "version", lambda _app: PYTHON),
+            (report, "say", lambda _text: None),
+            (start, "ThreadPoolExecutor", Serial),
+            (start, "BAD_ANSWERS_FOR", 0.0),
+            (history, "record", self.recorded(history.record)),
+            (request, "read", dict),
+            (request, "of_json", lambda _json: self.request()),
+        )
+        for module, name, value in replaced:
+            self.patch.setattr(module, name, value)
+        self.replace_everywhere("pwd", SimpleNamespace(getpwnam=lambda _name: user, getpwuid=lambda _uid: user))
+        self.replace_everywhere("grp", SimpleNamespace(getgrnam=lambda _name: group))
+        self.replace_everywhere("time", clock)
+        self.replace_everywhere("subprocess", no_programs)
+        self.make_killable()
+
+    def replace_everywhere(self, name: str, value: object) -> None:
+        """Replace a module of Python's in all modules of the engine that use it."""
+        for module_name, module in sys.modules.items():
+            if module_name.startswith("flask_apachectl.") and hasattr(module, name):
+                self.patch.setattr(module, name, value)
+
+    def make_killable(self) -> None:
+        """Let what changes files be killable, owners stay, and nothing wait for a disk."""
+        for name in ("chown", "lchown", "fchown", "fsync"):
+            self.patch.setattr(os, name, lambda *_, **__: None)
+        self.patch.setattr(files, "replace_link", self.moved(files.replace_link))
+        owner: Any
+        for owner, name in (
+            *((files, name) for name in ("replace_link", "write", "remove")),
+            *((Path, name) for name in ("mkdir", "rename", "replace", "symlink_to", "unlink")),
+            (shutil, "rmtree"),
+        ):
+            self.patch.setattr(owner, name, self.killer.around(getattr(owner, name)))
+
+    def close(self) -> None:
+        """Put back what was replaced."""
+        self.patch.undo()
+
+    def moved(self, replace_link: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        """Return ``replace_link`` that tells Apache's clock when a slot was moved."""
+
+        def replacing(link: Path, target: Path) -> None:
+            try:
+                replace_link(link, target)
+            finally:
+                if link.exists() and link.resolve() == target.resolve():
+                    self.apache.moved[link.name] = next(self.apache.clock)
+
+        return replacing
+
+    def recorded(self, record: Callable[..., None]) -> Callable[..., None]:
+        """Return ``record`` that names only complete releases."""
+
+        def recording(app: App, action: str, release: str | None, previous: str | None = None) -> None:
+            assert release is None or release in self.releases()
+            record(app, action, release, previous)
+
+        return recording
+
+    def run(self, command: list[str], *_: object, cwd: Path, **__: object) -> str:
+        """Read a source's requirements, and build a virtual environment, as far as the engine looks at them."""
+        if list(command[1:3]) == ["-m", "venv"]:
+            venv = Path(command[-1])
+            (venv / "bin").mkdir()
+            (venv / "bin/python").write_text("")
+            (venv / f"lib/python{PYTHON}/site-packages").mkdir(parents=True)
+        inputs = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
+        return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "inputs": inputs, "tied": False})
+
+    def carry_out(self, _app: object, release: str, command: list[str], _seconds: float) -> tuple[str, str]:
+        """Run a hook."""
+        assert release in self.releases() or command[0] == "before_check"
+        self.hooks.append((command[0], release))
+        return ("ended with 1" if command[0] == self.failing else ""), "no such table"
+
+    def reconfigure(self, **changes: object) -> None:
+        """Declare something else for the app, as the role does."""
+        self.app = self.apache.app = changed(self.app, **changes)
+
+    def declare(self, **environment: str) -> None:
+        """Declare another environment, as the role does."""
+        (self.app.conf / "env").write_text(json.dumps(environment))
+
+    def rotate(self, secret: str) -> None:
+        """Change a secret, and deploy."""
+        self.declare(API_TOKEN=secret)
+        self.command("deploy")
+
+    def mark(self, *, irreversible: bool) -> None:
+        """Declare whether there is a way back behind the next release, and deploy."""
+        self.reconfigure(irreversible=irreversible)
+        self.command("deploy")
+
+    def secrets(self) -> set[str | None]:
+        """Return the secrets that the kept releases have on disk, and the processes that run one."""
+        kept = {environments.of_release(self.app, release).get("API_TOKEN") for release in self.releases()}
+        return kept | {
+            self.apache.secrets[pid]
+            for pid, (_, _, release) in self.apache.processes.items()
+            if release and self.apache.running
+        }
+
+    def ship(self, source: str) -> None:
+        """Ship a source, as the role does. Two of the sources need the same virtual environment."""
+        with tarfile.open(self.app.home / "incoming" / f"{source}.tar.gz", "w:gz") as tar:
+            for name, text in (
+                ("app.py", source),
+                ("requirements.txt", "flask\n" if source < "c" else f"# {source}\n"),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text.encode()))
+
+    def command(self, name: str, **options: object) -> dict[str, Any]:
+        """Carry out a command."""
+        defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "declaration": ""}
+        defaults |= {"skip_once": False, "force": False}
+        given = {**defaults, **options}
+        result: dict[str, Any] = COMMANDS[name](self.app, Namespace(**given))
+        return result
+
+    def request(self) -> request.Request:
+        """Return what the role sends, as far as it concerns a release."""
+        declared = Declared((Path("none"), ""), (Path("none"), ""), {}, {}, (), "")
+        return request.Request(self.app, directories=(), files=(), apache=declared, archives={}, digest="", salt="")
+
+    def deploy(self, source: str) -> dict[str, Any]:
+        """Do what a run of the role does."""
+        release = self.prepare(source)
+        self.command("before_start", release=release)
+        return self.command("activate", release=release)
+
+    def prepare(self, source: str) -> str:
+        """Ship a source and build its release, and return that one's id."""
+        self.ship(source)
+        return str(self.command("prepare", source=source)["release"])
+
+    def live(self) -> str | None:
+        """Return the live release."""
+        return routing.slot_release(self.app, routing.live_slot(self.app))
+
+    def releases(self) -> list[str]:
+        """Return the complete releases."""
+        return releases.complete(self.app)
+
+    def debris(self) -> list[str]:
+        """Return what no finished run leaves."""
+        app = self.app
+        places = (app.releases, ".*"), (app.releases, "*/.*"), (app.venvs, ".*"), (app.home, ".*"), (app.conf, ".*")
+        return sorted(path.name for directory, pattern in places for path in directory.glob(pattern))
+
+
+ROLLING = pytest.mark.parametrize("host", [{"strategy": "rolling"}], indirect=True)
+COLD = pytest.mark.parametrize("host", [{"idle_pool": "cold"}], indirect=True)
+
+
+def serving(host: Host) -> list[str | None]:
+    """Return the releases that the processes of the live pool run, in their order."""
+    slot = routing.live_slot(host.app)
+    return [release for each, _, release in host.apache.processes.values() if each == slot]
+
+
+class Meanwhile:
+    """The lock, but another run finishes before it is free."""
+
+    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+        self.held, self.other, self.patch = lock.held, other, monkeypatch
+        monkeypatch.setattr(lock, "held", self.wait)
+        assert host.app
+
+    @contextlib.contextmanager
+    def wait(self, app: App) -> Iterator[None]:
+        """Let the other run do its work, then take the lock."""
+        self.patch.setattr(lock, "held", self.held)
+        self.other()
+        with self.held(app):
+            yield
