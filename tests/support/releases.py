@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl.build.fetch import pack
-
 from tests.support.commands import ROOT
 
 if TYPE_CHECKING:

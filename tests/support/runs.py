@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from controller import artefact
 
+from controller import artefact
 from tests.support.commands import ROOT
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.filter.core import comment
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
@@ -211,21 +212,11 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
 
     def render(self, plan: Answer) -> Callable[[Template], str]:
         """Return what renders a template, as Ansible's module ``template`` does."""
-        from ansible.plugins.filter.core import comment
         from controller import declaration
 
         derived = declaration.derive(self.variables(), plan["host"], self.constants())
-        environment = Environment(
-            loader=FileSystemLoader(self.role / "templates"),
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 - these are configuration files
-        )
-        environment.filters["comment"] = comment
-        managed = self.task_vars.get("ansible_managed")
-        variables = {"app": derived.as_app(), "ansible_managed": self._templar.template(managed) or MANAGED}
-        return lambda template: environment.get_template(template.template).render(**variables, **template.variables)
+        managed = self._templar.template(self.task_vars.get("ansible_managed"))
+        return renderer(self.role / "templates", derived.as_app(), managed or MANAGED)
 
     def variables(self) -> Arguments:
         """Return every variable ``flask_apache_*``, as plain data."""
@@ -294,6 +285,24 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         there = self._connection._shell.join_path(self._connection._shell.tmpdir, Path(archive).name)
         self._transfer_file(archive, there)
         return str(there)
+
+
+def renderer(templates: Path, app: Arguments, managed: str) -> Callable[[Template], str]:
+    """Return what renders a template of a directory for an app, as Ansible's module ``template`` does."""
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        trim_blocks=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - these are configuration files
+    )
+    environment.filters["comment"] = comment
+    variables = {"app": app, "ansible_managed": managed}
+
+    def render(template: Template) -> str:
+        text = environment.get_template(template.template).render(**variables, **template.variables)
+        return text if text.endswith("\n") else f"{text}\n"
+
+    return render
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a variable has any type

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import app as apps
 from flask_apachectl import environments, history, paths, releases, routing, slots, venvs
 from flask_apachectl.build import preparation, staging

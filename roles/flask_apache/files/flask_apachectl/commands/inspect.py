@@ -70,8 +70,8 @@ def declared_apps() -> list[dict[str, Any]]:
     for name in apps.known_apps():
         with contextlib.suppress(DamagedError, FileNotFoundError):
             kept = apps.read_json(paths.ETC / name / "app.json")
-            flat = {**kept, **(kept.get("site") or {}), **(kept.get("spec") or {})} if isinstance(kept, dict) else {}
-            found.append({**flat, "app": name})
+            if isinstance(kept, dict):
+                found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
     keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "mount", "python")
     return [{key: each.get(key) for key in (*keys, "python_version")} for each in found]
 
@@ -108,23 +108,9 @@ def state(name: str) -> dict[str, Any]:
 
 
 def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterator[str]:
-    """Yield the paths that are not as they were installed, and what the running Apache has not loaded."""
-    installed = kept.get("installed")
-    if not isinstance(installed, list):
-        yield str(app.conf / "app.json")
-        return
-    for each in installed:
-        try:
-            if apply.differs(each):
-                yield each["path"]
-        except (KeyError, ValueError, TypeError, LookupError):
-            yield str(app.conf / "app.json")
-    try:
-        shared = site.shared({**site.sites(but=app.name), app.name: app.site})
-    except RefusedError as error:
-        yield str(error).partition("\n")[0]
-    else:
-        yield from (str(each.path) for each in shared if desired.difference(each))
+    """Yield the paths that are not as they were installed or built, and what the running Apache has not loaded."""
+    yield from _not_installed(app, kept)
+    yield from _not_shared(app)
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from damaged(app, thorough=thorough)
@@ -143,3 +129,24 @@ def damaged(app: App, *, thorough: bool) -> Iterator[str]:
         yield from units.damaged(releases.as_made(app, release), release)
         if app.waiting.exists() and hooks.waiting_for(app) == release:
             yield str(app.waiting)  # its hooks have not run, or the file is damaged
+
+
+def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
+    """Yield the app's own files, directories and links that differ."""
+    installed = kept.get("installed")
+    for each in installed if isinstance(installed, list) else [{}]:
+        try:
+            if apply.differs(each):
+                yield each["path"]
+        except (LookupError, ValueError, TypeError):
+            yield str(app.conf / "app.json")
+
+
+def _not_shared(app: App) -> Iterator[str]:
+    """Yield the links that differ which depend on all apps of the host."""
+    try:
+        wanted = site.shared({**site.sites(but=app.name), app.name: app.site})
+    except RefusedError as error:
+        yield str(error).partition("\n")[0]
+        return
+    yield from (str(each.path) for each in wanted if desired.difference(each))
