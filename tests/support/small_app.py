@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CODE = '''\
+CODE = """\
 import json
 import os
 from pathlib import Path
@@ -30,7 +30,7 @@ def app(environ, start_response):
     answer = {{"mark": MARK, "text": text, "run": os.environ.get("RUN", ""), "here": sorted(os.listdir("."))}}
     start_response("%d Answer" % status, [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
-'''
+"""
 
 
 def write(directory: Path, mark: str, addresses: Mapping[str, tuple[int, str]] | None = None) -> Path:

@@ -116,10 +116,10 @@ class Run:
         known = {"playbook_dir": str(ROOT), "inventory_hostname": self.host.name, **_defaults(), **given}
         action.task_vars = {**known, "ansible_play_hosts": [self.host.name]}
         action.role = ROLE
-        action._task = SimpleNamespace(check_mode=False, diff=False)  # noqa: SLF001
-        action._templar = SimpleNamespace(template=lambda value: _template(value, known))  # noqa: SLF001
-        action._cache = lambda: cache_directory() / "sources" / self.app  # noqa: SLF001
-        action._execute_module = self._execute  # noqa: SLF001
+        action._task = SimpleNamespace(check_mode=False, diff=False)
+        action._templar = SimpleNamespace(template=lambda value: _template(value, known))
+        action._cache = lambda: cache_directory() / "sources" / self.app
+        action._execute_module = self._execute
         return action
 
     def _execute(self, *, module_name: str, module_args: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
 from flask_apachectl.apache import proof, server, site
+from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from flask_apachectl.host.desired import Wanted
 
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
-
-
-def reserve(options: argparse.Namespace) -> dict[str, Any]:
-    """Take an app's name on this host, before its first deploy: a removal of the last other app leaves the rest."""
-    with lock.host_held():
-        paths.ETC.mkdir(mode=0o755, exist_ok=True)
-        (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
-    return {"changed": False, "msg": f"{options.app} is reserved"}
 
 
 def apply(options: argparse.Namespace) -> dict[str, Any]:
@@ -52,11 +45,10 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if differing:
             _prove(app, steps, differing)
         changes = _changes([*wanted.directories, *own]) + differing
-        entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
-        make([*wanted.directories, *own])
+        make(wanted.directories)
+        make_entry(app, [each for each in own if each.path.name == "entry.wsgi"])
+        make(own)
         make(steps)
-        if entry:
-            _renew(app)
         loaded = _load(app, differing)
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
@@ -127,6 +119,14 @@ def _prove(app: App, steps: Sequence[Wanted], differing: Sequence[Change]) -> No
         raise RefusedError(f"{failure}\nNothing of it is installed ({names}). {routing.consequence(app)}") from None
 
 
+def make_entry(app: App, things: Sequence[Wanted]) -> None:
+    """Replace an entry script that differs; what has loaded it is outdated, also after a kill in between."""
+    if _changes(things):
+        _renew(app)
+        make(things)
+        _renew(app)
+
+
 def _renew(app: App) -> None:
     """Let the daemon processes that loaded another entry script be outdated."""
     for slot in paths.SLOTS:
@@ -140,6 +140,22 @@ def expected_digest(app: App) -> str:
     text = path.read_text(encoding="utf-8", errors="replace") if path else ""
     found = re.search(r'X-Flask-Apache-Configuration "([0-9a-f]+)"', text)
     return found[1] if found else ""
+
+
+def expect_declaration(app: App, digest: str) -> None:
+    """Raise RefusedError when another run has declared the app after this one did, and Apache serves that."""
+    if digest and read_json(app.conf / "app.json").get("digest") != digest:
+        raise RefusedError(
+            f"another run has declared {app.name} meanwhile: nothing is activated, run this one again. "
+            f"{routing.consequence(app)}"
+        )
+    if server.pid() is not None and app.site.manage_service:
+        loaded = server.loaded(app)
+        if loaded != expected_digest(app):
+            raise RefusedError(
+                f"Apache has not loaded {app.name}'s configuration: run the role, or see `apache2ctl -S`. "
+                f"{routing.consequence(app)}"
+            )
 
 
 def _load(app: App, differing: Sequence[Change]) -> bool:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import history, paths, releases, routing, venvs
+from flask_apachectl import history, lock, paths, releases, routing, venvs
 from flask_apachectl.apache import others, server
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -62,6 +62,17 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
     }
+
+
+def reserve(options: argparse.Namespace) -> dict[str, Any]:
+    """Take an app's name on this host, before its first deploy: a removal of the last other app leaves the rest.
+
+    Answers as `inspect` does, which what came before may not be true of any more: that app may just have been removed.
+    """
+    with lock.host_held():
+        paths.ETC.mkdir(mode=0o755, exist_ok=True)
+        (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
+    return inspect(options)
 
 
 def declared_apps() -> list[dict[str, Any]]:
@@ -126,7 +137,10 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     release = routing.slot_release(app, routing.live_slot(app))
     if release:
         yield from releases.damaged_files(app, release, thorough=thorough)
-        yield from venvs.damage((app.releases / release / "venv").resolve(), thorough=thorough)
+        venv = (app.releases / release / "venv").resolve()
+        yield from venvs.damage(venv, thorough=thorough)
+        if venvs.python_of(venv) != facts.interpreter(releases.as_made(app, release).spec.python):
+            yield str(venv)  # the host's Python is another one since
     for slot in paths.SLOTS:
         if not (app.home / slot).exists():
             yield str(app.home / slot)
