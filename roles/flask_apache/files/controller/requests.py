@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Variables = Mapping[str, Any]
     Render = Callable[[Template], str]
 
-DIVERTED = "/etc/apache2/logrotate.distribution"
 COMPLETION = "/usr/share/bash-completion/completions/flask-apachectl"
 
 
@@ -41,7 +40,6 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
         "python": variables["flask_apache_python"],
         "packages": packages,
         "calendars": [str(text) for text in calendars],
-        "paths": [DIVERTED],
     }
 
 

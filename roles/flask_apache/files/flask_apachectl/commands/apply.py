@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
+        if not rotation.is_diverted():
+            rotation.divert()
 from flask_apachectl.apache import proof, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
+from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
 from flask_apachectl.host.desired import Change, Directory, File, Link
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from flask_apachectl.commands.request import Request
     from flask_apachectl.host.desired import Wanted
 
+SHARED = (paths.ENGINE, paths.COMPLETION, rotation.ROTATION)  # of the files that each app's declaration has
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
 
 
@@ -45,6 +50,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if differing:
             _prove(app, steps, differing)
         changes = _changes([*wanted.directories, *own]) + differing
+        if not rotation.is_diverted():
+            rotation.divert()
         make(wanted.directories)
         make_entry(app, [each for each in own if each.path.name == "entry.wsgi"])
         make(own)
@@ -69,10 +76,13 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
     return site.wanted(apps, wanted.app.name, wanted.apache)
 
 
-def _own_things(wanted: Request, steps: Sequence[Wanted] = ()) -> list[Wanted]:
-    """Return the app's own files, and the declaration, which lists all that was installed."""
-    app = wanted.app
-    things = [*wanted.directories, *wanted.files, *steps]
+def _own_things(wanted: Request, steps: Sequence[Wanted]) -> list[Wanted]:
+    """Return the app's own files, its declaration, and the list of what it shares with others: what was installed."""
+    app, pools = wanted.app, wanted.apache.pools[0]
+    own_paths = (wanted.apache.fragment[0], pools, paths.APACHE / "conf-enabled" / pools.name)
+    shared = [each for each in wanted.files if each.path in SHARED]
+    shared += [each for each in steps if each.path not in own_paths]
+    things = [*wanted.directories, *(each for each in [*wanted.files, *steps] if each not in shared)]
     kept = {
         "format": declaration.FORMAT,
         "app": app.name,
@@ -83,7 +93,25 @@ def _own_things(wanted: Request, steps: Sequence[Wanted] = ()) -> list[Wanted]:
         "installed": [described(each) for each in things],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
-    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
+    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640), shared_list(shared)]
+
+
+def shared_list(things: Iterable[Wanted]) -> File:
+    """Return the file that lists what all apps share: each run that changes it, for whatever app, replaces the list."""
+    return _list_of([described(each) for each in things])
+
+
+def still_shared(steps: Iterable[Wanted]) -> File:
+    """Return that list once an app is removed, and Apache's configuration is as these steps make it."""
+    kept: list[dict[str, Any]] = []
+    with contextlib.suppress(DamagedError, FileNotFoundError, KeyError, TypeError):
+        shared = {str(path) for path in SHARED}
+        kept = [each for each in read_json(paths.SHARED)["installed"] if each["path"] in shared]
+    return _list_of([*kept, *map(described, steps)])
+
+
+def _list_of(installed: list[dict[str, Any]]) -> File:
+    return File(paths.SHARED, (json.dumps({"installed": installed}, indent=2) + "\n").encode())
 
 
 def described(thing: Wanted) -> dict[str, Any]:
@@ -138,7 +166,7 @@ def expected_digest(app: App) -> str:
     """Return the digest of the app's configuration on disk, which Apache is to have loaded."""
     path = site.fragments().get(app.name)
     text = path.read_text(encoding="utf-8", errors="replace") if path else ""
-    found = re.search(r'X-Flask-Apache-Configuration "([0-9a-f]+)"', text)
+    found = re.search(r'X-Flask-Apache-Configuration "\S+ ([0-9a-f]+)"', text)
     return found[1] if found else ""
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
@@ -31,7 +32,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers), ``paths`` (of which those are named that there are).
+    ``calendars`` (of timers).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
@@ -58,8 +59,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apps": declared_apps(),
         "configuration": others.configuration(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
-        "present": [path for path in question["paths"] if os.path.lexists(path)]
-        + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
+        "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
     }
 
@@ -118,18 +118,29 @@ def state(name: str) -> dict[str, Any]:
     }
 
 
-def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterator[str]:
-    """Yield the paths that are not as they were installed, and what the running Apache has not loaded."""
-    installed = kept.get("installed")
+def _changed_since(kept: object, place: Path) -> Iterator[str]:
+    """Yield the paths that are not as a list says that they were installed; the list's own if it is damaged."""
+    installed = kept.get("installed") if isinstance(kept, dict) else None
     if not isinstance(installed, list):
-        yield str(app.conf / "app.json")
+        yield str(place)
         return
     for each in installed:
         try:
             if apply.differs(each):
                 yield each["path"]
         except (KeyError, ValueError, TypeError, LookupError):
-            yield str(app.conf / "app.json")
+            yield str(place)
+
+
+def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterator[str]:
+    """Yield the paths that are not as they were installed, and what the running Apache has not loaded."""
+    yield from _changed_since(kept, app.conf / "app.json")
+    try:
+        yield from _changed_since(apps.read_json(paths.SHARED), paths.SHARED)
+    except (DamagedError, FileNotFoundError):
+        yield str(paths.SHARED)
+    if not paths.ENGINE.is_file() or paths.ENGINE.read_bytes() != Path(sys.argv[0]).read_bytes():
+        yield str(paths.ENGINE)  # of another version than the role that asks
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
-from flask_apachectl.apache import proof, server, site
+from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
-DIVERTED = Path("/etc/logrotate.d/apache2")
-DISTRIBUTIONS = paths.APACHE / "logrotate.distribution"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
-COMPLETION = Path("/usr/share/bash-completion/completions/flask-apachectl")
 
 
 def remove(options: argparse.Namespace) -> dict[str, Any]:
@@ -51,7 +48,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
             return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"{verb} {app.name}"}
         if differing:
             proof.prove(steps)
-            apply.make(steps)
+            apply.make([apply.still_shared(steps), *steps])
         if (differing or pools.workers(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
         pools.end_all(app)
@@ -81,7 +78,7 @@ def traces(app: App, *, last: bool, data: bool) -> list[Path]:
     found += [Path(f"/etc/tmpfiles.d/flask-apache-{app.name}.conf")]
     found += [app.data] if data else []
     if last:
-        found += [paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB, COMPLETION]
+        found += [paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB, paths.COMPLETION]
         found += sorted(CERTIFICATES.glob("flask-apache-*.crt"))
         kept = {path.name for path in paths.VAR_LIB.glob("*")} - ({app.name} if data else set())
         found += [] if kept else [paths.VAR_LIB]
@@ -98,20 +95,12 @@ def _remove_files(app: App, doomed: Sequence[Path], *, last: bool, data: bool) -
     if any(path.is_relative_to(paths.UNITS) for path in doomed) and paths.SYSTEMD.is_dir():
         units.systemctl("daemon-reload")
     if last:
-        _give_back_log_rotation()
+        rotation.give_back()
         if certificates:
             subprocess.run(["update-ca-certificates"], check=True, capture_output=True)
     _remove_users(app, last=last, data=data)
     for path in declarations:
         files.remove(path)
-
-
-def _give_back_log_rotation() -> None:
-    """Let the distribution's file for logrotate be where it was."""
-    if DISTRIBUTIONS.exists():
-        DIVERTED.unlink(missing_ok=True)
-        command = ["dpkg-divert", "--local", "--rename", "--remove", str(DIVERTED)]
-        subprocess.run(command, check=True, capture_output=True)
 
 
 def _remove_users(app: App, *, last: bool, data: bool) -> None:
