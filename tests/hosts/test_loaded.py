@@ -95,7 +95,8 @@ def change_and_complete(host: Host, run: Callable[..., Run], engine: bytes) -> s
     try:
         killed.deploy()
     except StepError as error:
-        assert "ended with 137" in str(error), error
+        if "ended with 137" not in str(error):
+            raise
     else:
         return None
     assert posted(host) != status

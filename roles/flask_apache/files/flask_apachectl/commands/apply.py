@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
-        if not rotation.is_diverted():
-            rotation.divert()
-from flask_apachectl.apache import proof, server, site
+from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
 from flask_apachectl.declaration import DamagedError
