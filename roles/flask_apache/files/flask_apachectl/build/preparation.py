@@ -41,6 +41,7 @@ def prepare(app: App, source: str) -> dict[str, Any]:
         elif rebuilt:  # it may be live: its directory stays where it is
             files.replace_link(directory / "venv", environment.build(app, source, directory, group))
             check(app, release, directory)
+            seal(app, release, directory, group)
             renew(app, release)
     except BaseException as error:
         for path in set(app.venvs.iterdir()) - before:

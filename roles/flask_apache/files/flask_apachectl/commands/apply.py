@@ -78,7 +78,7 @@ def _own_things(wanted: Request, steps: Sequence[Wanted]) -> list[Wanted]:
     """Return the app's own files, its declaration, and the list of what it shares with others: what was installed."""
     app, pools = wanted.app, wanted.apache.pools[0]
     own_paths = (wanted.apache.fragment[0], pools, paths.APACHE / "conf-enabled" / pools.name)
-    shared = [each for each in wanted.files if each.path in SHARED]
+    shared: list[Wanted] = [each for each in wanted.files if each.path in SHARED]
     shared += [each for each in steps if each.path not in own_paths]
     things = [*wanted.directories, *(each for each in [*wanted.files, *steps] if each not in shared)]
     kept = {
