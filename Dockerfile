@@ -1,4 +1,4 @@
-# The sample app in a container, made by the role:
+# The sample app in a container. The role installs it:
 #   docker build -t NAME . && docker run -p 80:80 -d NAME   ->   http://localhost/flask-apache/
 ARG BASE=debian:13
 FROM ${BASE}
@@ -9,7 +9,7 @@ COPY playbooks /deploy/playbooks
 COPY roles /deploy/roles
 COPY sample_app /deploy/sample_app
 
-# One layer, so that Ansible, the package lists, and the secret key of the build leave nothing behind.
+# One layer, so that Ansible, the package lists and the build's secret key are not in the image.
 RUN set -eu; cd /deploy; export DEBIAN_FRONTEND=noninteractive; \
     apt-get -qq update; \
     apt-get -qq install --no-install-recommends python3-venv python3-apt ca-certificates >/dev/null; \
@@ -26,7 +26,7 @@ RUN set -eu; cd /deploy; export DEBIAN_FRONTEND=noninteractive; \
 
 EXPOSE 80
 STOPSIGNAL SIGTERM
-# Each container makes itself a secret key at its first start; `docker run -e SECRET_KEY=…` gives it another one.
+# Each container generates a secret key at its first start, unless `docker run -e SECRET_KEY=…` sets one.
 CMD ["/bin/sh", "-ec", "\
     set -- /etc/flask-apache/*/app.json; key=${1%app.json}secret_key; \
     [ -s $key ] || (umask 077; python3 -c 'import secrets; print(secrets.token_hex(32), end=\"\")' >$key); \

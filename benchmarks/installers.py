@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 from flask_apachectl.build.fetch import pack
-
 from tests.support import docker, hosts
 from tests.support.commands import ROOT
 from tests.support.playbooks import apply_role

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Serve the application for development: ``python run.py [--host HOST] [--port PORT]``.
 
-It is mounted at /flask-apache, as Apache does it, so that every URL comes out the same. Source files are
-watched and errors open the interactive debugger. This is no server for production.
+It is mounted at /flask-apache, as with Apache, so that all URLs are the same. Changed source files are
+reloaded, and errors open the interactive debugger. Do not use this server in production.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--port", default=5000, type=int, help="port to listen on (default: %(default)s)")
     options = parser.parse_args()
 
-    debugger = is_loopback(options.host)  # it runs any code that a visitor types: never offer it to others
+    debugger = is_loopback(options.host)  # it runs any code that a visitor enters: never expose it
     app = create_app()
     app.debug = debugger
     if not is_running_from_reloader():

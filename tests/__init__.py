@@ -1,1 +1,1 @@
-"""Tests of the role and of what surrounds it."""
+"""Tests of the role, the engine, the sample app and the packaging."""

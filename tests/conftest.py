@@ -69,7 +69,7 @@ def processors(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what must be alone, while there is nothing to wait for; run what is marked `last` after its directory.
+    """Run files that are marked `alone` first, and files that are marked `last` after the others of their directory.
 
     Tests that share hosts stay together.
     """

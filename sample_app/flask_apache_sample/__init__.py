@@ -1,4 +1,4 @@
-"""A small Flask application that shows what is serving it."""
+"""A small Flask application that shows which server, release and process serve it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ENVIRONMENT = (
     "FLASK_APACHE_DATA",  # the one directory that the application may write to
     "SECRET_KEY",  # signs the session cookie
     "SAMPLE_SLOW",  # "1" adds /slow and /stream
-    "SAMPLE_IMPORT_SECONDS",  # how long to pretend that loading the application takes
+    "SAMPLE_IMPORT_SECONDS",  # seconds that loading the application takes, for tests
 )
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """Make the application, configured by environment variables and then by ``config``."""
+    """Create the application, configured by environment variables and then by ``config``."""
     app = Flask(__name__)
     app.config.from_mapping({name: os.environ.get(name, "") for name in ENVIRONMENT})
     app.config.from_mapping(SESSION_COOKIE_SAMESITE="Lax")

@@ -1,4 +1,4 @@
-"""What programs ask: the health check, the facts as JSON, and an echo for request bodies."""
+"""The endpoints for programs: the health check, the facts as JSON, and an echo of request bodies."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def info() -> Response:
 
 @bp.post("/echo")
 def echo() -> Response:
-    """Return the length and the hash of the request body, without ever holding all of it.
+    """Return the length and the hash of the request body, without holding all of it in memory.
 
-    A chunked body has no Content-Length. Werkzeug reads it to its end because mod_wsgi says, with
-    ``wsgi.input_terminated``, that it has one.
+    A chunked body has no Content-Length. Werkzeug reads it to its end because mod_wsgi sets
+    ``wsgi.input_terminated``.
     """
     length, digest = 0, hashlib.sha256()
     while block := request.stream.read(BLOCK):

@@ -1,4 +1,4 @@
-"""Error pages in the look of the site, or JSON where a program is asking."""
+"""Error pages in the style of the site, or JSON for programs."""
 
 from __future__ import annotations
 

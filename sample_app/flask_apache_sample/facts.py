@@ -1,4 +1,4 @@
-"""What is serving this request: the facts that the front page shows and /api/info returns."""
+"""The facts about a request that the front page shows and /api/info returns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RequestCounter:
 
 @dataclass(frozen=True)
 class Facts:
-    """One request, seen by the process that answers it."""
+    """A request, and the process that answers it."""
 
     app: str
     release: str
@@ -96,7 +96,7 @@ def collect() -> Facts:
         flask=FLASK_VERSION,
         prefix=sys.prefix,
         filesystem_encoding=sys.getfilesystemencoding(),
-        locale=locale.setlocale(locale.LC_CTYPE),  # without a second argument this only asks
+        locale=locale.setlocale(locale.LC_CTYPE),  # without a second argument, this only reads it
         data_dir=str(config["FLASK_APACHE_DATA"]),
         script_name=request.script_root,
         url_root=request.url_root,
@@ -117,7 +117,7 @@ def authorization_scheme(header: str) -> str | None:
 
 
 def init_app(app: Flask) -> None:
-    """Count requests, and give every template the facts."""
+    """Count requests, and pass the facts to every template."""
     counter = RequestCounter()
 
     @app.before_request

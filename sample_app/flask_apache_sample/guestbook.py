@@ -1,4 +1,4 @@
-"""The guest book: a form, and a database that outlives releases."""
+"""The guest book: a form, and a database that is kept across releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that take their time, to watch a deployment with. Only there if SAMPLE_SLOW is 1."""
+"""Slow requests, for watching a deployment. Enabled by SAMPLE_SLOW=1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAUSE = 0.1
 
 @bp.get("/slow")
 def slow() -> Response:
-    """Answer after so many seconds."""
+    """Answer after the given number of seconds."""
     try:
         seconds = float(request.args.get("seconds", "1"))
     except ValueError:
@@ -35,7 +35,7 @@ def slow() -> Response:
 
 @bp.get("/stream")
 def stream() -> Response:
-    """Send so many lines, one after the other."""
+    """Send the given number of lines, one after the other."""
     try:
         chunks = int(request.args.get("chunks", "10"))
     except ValueError:

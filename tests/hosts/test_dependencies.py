@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.fetch import pack
 
+from flask_apachectl.build.fetch import pack
 from tests.support.commands import ROOT, run
 from tests.support.packages import BACKEND, SLOW, Index, project, sha256, write_sdist, write_wheel
 from tests.support.parallel import each

@@ -1,1 +1,1 @@
-"""What tools say about the files."""
+"""Linters, formatters and type checks."""

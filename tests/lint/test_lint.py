@@ -1,4 +1,4 @@
-"""Every tool that reads the files is a test; when it fails, what it printed is the message."""
+"""Each linter is a test; its output is the failure message."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def _interpreter(path: Path) -> str:
     return Path(first.split()[-1]).name if first.startswith("#!") else ""
 
 
-# What mypy reads at once; a module and an action plugin have one name.
+# What one run of mypy checks. The module and the action plugin have the same name, so they need two runs.
 PYTHON_OF_THE_ROLE = ("files", "files/entry.wsgi", "action_plugins", "library")
 
 
 def playbooks() -> list[str]:
-    """List the playbooks that people type, by their paths."""
+    """List the playbooks that users run, by their paths."""
     return ["site.yml", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "playbooks").glob("*.yml"))]
 
 
 def assert_is_content(tool: str, *arguments: str | Path, cwd: Path = ROOT) -> None:
-    """Run a tool of .venv, and fail with its output if it has anything to say."""
+    """Run a tool of .venv, and fail with its output if it exits with an error."""
     done = subprocess.run(
         [PYTHON.with_name(tool), *arguments],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""The option that picks scenarios: `./test molecule default` gives it."""
+"""The option that selects scenarios; `./test molecule default` sets it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `--scenario=NAME` stand once for every scenario to run."""
+    """Add the option `--scenario=NAME`, which may be given several times."""
     parser.addoption("--scenario", action="append", default=[], help="a directory of molecule/")

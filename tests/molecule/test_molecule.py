@@ -1,4 +1,4 @@
-"""`molecule test` for every scenario; one that runs on Ubuntu, for each platform that can be had here."""
+"""`molecule test` for every scenario; for each platform of a scenario that runs on Ubuntu."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The case in a test's name and a log's."""
+        """The case, as in the names of its test and its log."""
         return self.scenario if self.platform is None else f"{self.scenario}-{self.platform}"
 
 
 def cases(scenario: str) -> list[Case]:
-    """Read a scenario's platforms. Ubuntu's images may be missing, so each of its platforms is a case."""
+    """Read a scenario's platforms. Ubuntu's images may be unavailable, so each of its platforms is a case."""
     settings: dict[str, Any] = yaml.safe_load((ROOT / "molecule" / scenario / "molecule.yml").read_text())
     platforms = {item["name"]: item["image"].removeprefix(f"{REPOSITORY}:") for item in settings["platforms"]}
     if any(image.startswith("ubuntu-") for image in platforms.values()):
@@ -44,7 +44,7 @@ def cases(scenario: str) -> list[Case]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a test of every case, `default` first."""
+    """Parametrize the tests with all cases, `default` first."""
     known = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     wanted = metafunc.config.getoption("--scenario") or sorted(known, key="default".__ne__)
     found = [case for scenario in wanted for case in cases(scenario)]

@@ -1,4 +1,4 @@
-"""What a release publishes, used as its users do: installed elsewhere, read with ansible-doc, deployed with."""
+"""The published archives, used as users do: installed elsewhere, read with ansible-doc, and deployed with."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAYBOOK = """
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A directory outside of the repository, with Ansible that knows nothing but what was installed there."""
+    """A directory outside the repository, where Ansible only finds what was installed there."""
 
     path: Path
 
@@ -51,7 +51,7 @@ class Elsewhere:
         return self.path / "roles/flask_apache"
 
     def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a program of Ansible's here. Raises AssertionError when it fails."""
+        """Run one of Ansible's programs here. Raises AssertionError when it fails."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         env = {
             **venv.environment(),
@@ -74,7 +74,7 @@ class Elsewhere:
         return done
 
     def play(self, playbook: str, text: str) -> Play:
-        """Deploy the tiny app in ./app, which says a text."""
+        """Deploy the tiny app in ./app, which answers with a text."""
         (self.path / "app/app.py").write_text(APP.format(text=text))
         return read(self.run("ansible-playbook", "--inventory=inventory.json", playbook))
 
@@ -130,7 +130,7 @@ def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
 
 
 def assert_role_is_whole(role: Path) -> None:
-    """Expect all of the role's Python, and no link that leaves the role."""
+    """Check that the role's Python is complete, and that no link leads out of the role."""
     ours, shipped = (top / "files" for top in (ROOT / archives.ROLE, role))
     modules = sorted(path.relative_to(ours) for path in ours.rglob("*.py"))
     assert sorted(path.relative_to(shipped) for path in shipped.rglob("*.py")) == modules
@@ -154,7 +154,7 @@ def test_ansible_doc_shows_code_whole(elsewhere: Elsewhere) -> None:
 
 
 def documentation(elsewhere: Elsewhere, name: str) -> str:
-    """Return what ansible-doc says of a role, in one line."""
+    """Return ansible-doc's output for a role, in one line."""
     return " ".join(elsewhere.run("ansible-doc", "-t", "role", name).stdout.split())
 
 

@@ -242,16 +242,24 @@ class Host:
         _docker("rm", "--force", "--volumes", self.name)
 
 
-def start(distribution: str, *, init: bool = True, name: str | None = None) -> Host:
+def start(
+    distribution: str,
+    *,
+    init: bool = True,
+    name: str | None = None,
+    flags: Sequence[str] = (),
+    command: Sequence[str] = (),
+) -> Host:
     """Start a host of an image of `images.TAGS`, with systemd, or with `sleep` as PID 1 and no systemd.
 
+    ``flags`` are more of `docker run`; ``command`` is what becomes systemd instead of the image's own command.
     Raises images.ImageUnavailableError, and SetupError when the container does not come up.
     """
     tag = images.ensure(distribution)
     name = name or f"fa-{distribution.replace('.', '')}-{uuid.uuid4().hex[:8]}"
     common = [f"--name={name}", f"--hostname={name}", f"--label={OWNER_LABEL}={os.getpid()}"]
     if init:
-        _docker("run", "--detach", *common, *SYSTEMD_FLAGS, tag)
+        _docker("run", "--detach", *common, *SYSTEMD_FLAGS, *flags, tag, *command)
     else:
         _docker("run", "--detach", "--init", *common, tag, "sleep", "infinity")
     host = attach(name, distribution)

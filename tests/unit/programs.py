@@ -17,9 +17,9 @@ FILES = ROLE / "files"
 
 
 def load(name: str) -> ModuleType:
-    """Return a program of the role's ``files/`` as a module, without leaving byte code beside it."""
-    module_name = f"role_{name.partition('.')[0].replace('-', '_')}"
-    loader = SourceFileLoader(module_name, str(FILES / name))
+    """Return one of the role's Python files, by its path below the role, without leaving byte code beside it."""
+    module_name = f"role_{name.partition('.')[0].replace('-', '_').replace('/', '_')}"
+    loader = SourceFileLoader(module_name, str(ROLE / name))
     spec = importlib.util.spec_from_loader(module_name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

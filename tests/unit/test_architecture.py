@@ -1,4 +1,4 @@
-"""The engine's imports point down only and are all eager; no Python file or function is too long."""
+"""The engine's imports only point to lower layers and are never lazy; no Python file or function is too long."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-# They also run on the control node, and as the build user: they know no app, and nothing of its state.
+# They also run on the control node and as the build user, so they must not use an app or its state.
 INDEPENDENT = ("build.locks", "build.fetch")
 ALLOWED_THERE = ("errors", "host", *INDEPENDENT)
-# Imports by a call, but nothing of the engine: pip's copies of libraries, wherever they are.
+# Imports by a call, but not the engine: pip's copies of libraries.
 IMPORTS_BY_NAME = ("build.locks.lockfile",)
 
 MOST_LINES_OF_A_FILE = 400
@@ -56,7 +56,7 @@ class Import:
     typing_only: bool
 
     def __str__(self) -> str:
-        """Return it as a message needs it."""
+        """Return the import as messages show it."""
         return f"{PACKAGE}.{self.by}, line {self.line}, imports {PACKAGE}.{self.of}"
 
 
@@ -95,7 +95,7 @@ def imported(node: ast.AST, package: str, modules: Sequence[str]) -> Iterator[st
 
 
 def imports_of(module: str, text: str, modules: Sequence[str], *, is_package: bool = False) -> list[Import]:
-    """Return what a module imports of the engine, wherever in it."""
+    """Return the imports of the engine anywhere in a module."""
     tree = ast.parse(text)
     typing_only = {id(node) for top in ast.walk(tree) if is_for_typing(top) for node in ast.walk(top)}
     package = module if is_package else module.rpartition(".")[0]
@@ -134,7 +134,7 @@ def upward(imports: Sequence[Import]) -> list[str]:
 
 
 def cycle(imports: Sequence[Import]) -> list[str]:
-    """Return the modules of a circle of imports, the first one twice, or nothing."""
+    """Return the modules of an import cycle, starting and ending with the same one, or nothing."""
     targets: dict[str, list[str]] = {}
     for each in imports:
         targets.setdefault(each.by, []).append(each.of)
@@ -247,7 +247,7 @@ def test_the_command_line_imports_all_modules() -> None:
 
 
 def too_long(name: str, text: str) -> list[str]:
-    """Return what is too long in a Python file, and by how many lines it has."""
+    """Return what is too long in a Python file, with its number of lines."""
     lines = len(text.splitlines())
     found = [f"{name} has {lines} lines"] if lines > MOST_LINES_OF_A_FILE else []
     for node in ast.walk(ast.parse(text)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from controller.daemon_options import DAEMON
 
+from controller.daemon_options import DAEMON
 from tests.support.commands import ROOT
-from tests.unit.programs import ROLE
+from tests.unit.programs import ROLE, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
 SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
 OPTIONS = {name: option for spec in SPECS.values() for name, option in spec["options"].items()}
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
-# A deploy's stages, in its order.
-STAGES = [
-    *("preflight", "fetch", "packages", "mod_wsgi", "places", "wheelhouse", "clone", "app", "logs", "source", "site"),
-    *("units", "live"),
-]
-TASK_FILES = sorted([*(ROLE / "tasks").glob("*.yml"), *(ROLE / "handlers").glob("*.yml")])
+STAGES = ["preflight", "source", "packages", "users", "release"]  # of a deploy, in its order
+ENGINE = "flask_apache_engine"
+TASK_FILES = sorted((ROLE / "tasks").glob("*.yml"))
+PLUGIN = load("action_plugins/flask_apache_engine.py").ActionModule
+STEPS = {name.removeprefix("step_"): getattr(PLUGIN, name) for name in vars(PLUGIN) if name.startswith("step_")}
 TYPES: dict[str, type] = {
     "str": str,
     "path": str,
@@ -153,22 +153,24 @@ def test_an_option_of_the_pools_has_the_type_that_mod_wsgi_reads(name: str) -> N
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_variable_is_idle(name: str) -> None:
-    """Each is used by a task or by the controller's programs; the pools' options are used by their common beginning."""
+    """Each is used by a task or by the control node's Python; the pools' options by their common beginning."""
     if name.startswith("flask_apache_daemon_"):
         assert DAEMON == "flask_apache_daemon_"
         return
-    tasks = [path.read_text() for part in ("tasks", "handlers") for path in (ROLE / part).iterdir()]
-    programs = [path.read_text() for path in (ROLE / "files/controller").rglob("*.py")]
+    programs = [*(ROLE / "files/controller").rglob("*.py"), *(ROLE / "action_plugins").glob("*.py")]
     short = f'"{name.removeprefix("flask_apache_")}"'
-    assert any(re.search(rf"{name}\b", text) for text in tasks) or any(short in text for text in programs)
+    assert any(short in path.read_text() for path in programs) or any(
+        re.search(rf"\b{name}\b", path.read_text()) for path in [*TASK_FILES, *(ROLE / "action_plugins").glob("*.py")]
+    )
 
 
 def test_no_file_uses_a_variable_that_does_not_exist() -> None:
     found = set()
-    for part in ("tasks", "handlers", "templates", "vars", "defaults"):
+    for part in ("tasks", "templates", "vars", "defaults", "action_plugins", "library"):
         for path in (path for path in (ROLE / part).rglob("*") if path.is_file()):
             found |= set(re.findall(r"(?<![\w^/])flask_apache_[a-z_]*[a-z]\b", path.read_text()))
-    assert found - set(OPTIONS) <= {"flask_apache_wsgi", "flask_apache_bypass"}  # a file's name, a query's
+    others = {ENGINE, "flask_apache_unescape", "flask_apache_bypass"}  # a module's name, a map's, a query's
+    assert found - set(OPTIONS) <= others
 
 
 def keys(node: yaml.Node) -> Iterator[list[str]]:
@@ -192,7 +194,7 @@ def keys(node: yaml.Node) -> Iterator[list[str]]:
     ],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
-def test_no_key_stands_twice(path: Path) -> None:
+def test_no_key_is_duplicated(path: Path) -> None:
     document = yaml.compose(path.read_text())
     assert document is not None
     for names in keys(document):
@@ -231,11 +233,17 @@ def test_the_version_is_the_changelogs_newest() -> None:
 
 
 def test_the_budget() -> None:
-    for entry_point in SPECS:
-        assert sum(len(list(tasks(ROLE / "tasks" / f"{name}.yml"))) for name in parts(entry_point)) <= 66
+    assert len(ALL_TASKS) <= 40
     modules = [module for parameters in ALL_TASKS for module in of_module(parameters.values[1])]  # type: ignore[arg-type]
-    assert modules.count("ansible.builtin.set_fact") <= 2
-    assert sum("rescue" in parameters.values[1] for parameters in ALL_TASKS) <= 1  # type: ignore[operator]
+    assert modules.count("ansible.builtin.set_fact") == 0
+    assert not any("rescue" in parameters.values[1] for parameters in ALL_TASKS)  # type: ignore[operator]
+    assert not (ROLE / "handlers").exists()  # a lost notification would be lost for ever
+    assert len((ROLE / "vars/main.yml").read_text().splitlines()) <= 120
+
+
+def test_nothing_is_computed_in_yaml() -> None:
+    for path in [*TASK_FILES, *(ROLE / "vars").glob("*.yml")]:
+        assert not re.search(r"from_json|to_json|json_query|failed_when: false|\bdefault\(\{", path.read_text()), path
 
 
 @pytest.mark.parametrize("path", sorted((ROLE / "tasks").glob("*.yml")), ids=lambda path: f"tasks-{path.stem}")
@@ -270,16 +278,18 @@ def test_every_task_file_is_an_entry_point_or_part_of_one() -> None:
 
 
 def test_a_deploy_and_a_rollback_end_alike() -> None:
-    assert imports("live")[-1] == imports("rollback")[-1] == "say"
+    ends = [list(tasks(ROLE / "tasks" / f"{name}.yml"))[-1] for name in ("release", "rollback")]
+    assert [end.pop("name").partition(" | ")[2] for end in ends] == ["Report the live release"] * 2
+    assert ends[0] == ends[1] == {"ansible.builtin.debug": {"msg": "{{ __flask_apache_activated.msg }}"}}
 
 
 @pytest.mark.parametrize(("path", "task"), ALL_TASKS)
 def test_a_task(path: Path, task: dict[str, Any]) -> None:
     (module,) = of_module(task) or {"block"}
-    assert module.startswith("ansible.builtin.") or (module == "block" and "block" in task)
-    assert "ignore_errors" not in task
+    assert module.startswith("ansible.builtin.") or module == ENGINE or (module == "block" and "block" in task)
+    assert not {"ignore_errors", "failed_when", "notify"} & set(task)
     assert all(isinstance(mode, str) for mode in values(task, "mode"))
-    if path.parent.name == "tasks" and path.stem != "main":
+    if path.stem != "main":
         assert re.match(rf"{path.stem} \| [A-Z]", task["name"])
     if module in ("ansible.builtin.command", "ansible.builtin.shell"):
         assert "changed_when" in task or {"creates", "removes"} & set(task[module])
@@ -287,6 +297,29 @@ def test_a_task(path: Path, task: dict[str, Any]) -> None:
         assert "mode" in task[module]
     if "register" in task:
         assert task["register"].startswith("__flask_apache_")
+    if "loop" in task:
+        assert task["loop_control"]["loop_var"].startswith("__flask_apache_")
+    assert not [name for name in task if name.startswith("with_")]
+
+
+CALLS = [
+    parameters.values[1][ENGINE]  # type: ignore[index, call-overload]
+    for parameters in ALL_TASKS
+    if ENGINE in parameters.values[1]  # type: ignore[operator]
+]
+
+
+def test_a_deploy_is_the_plugins_steps() -> None:
+    deploy = ["plan", "fetch", "fetch_on_host", "prepare", "apply", "before_start", "activate"]
+    found = [task[ENGINE]["step"] for name in STAGES for task in tasks(ROLE / f"tasks/{name}.yml") if ENGINE in task]
+    assert found == deploy
+    assert list(STEPS) == [*deploy, "rollback", "remove"]
+    assert {call["step"] for call in CALLS} == set(STEPS)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call["step"])
+def test_a_step_gets_the_arguments_that_it_takes(call: dict[str, Any]) -> None:
+    assert set(inspect.signature(STEPS[call["step"]]).parameters) - {"self"} == set(call) - {"step"}
 
 
 TEMPLATES = {str(path.relative_to(ROLE / "templates")): path.read_text() for path in (ROLE / "templates").rglob("*.j2")}
@@ -311,7 +344,9 @@ def test_every_part_of_a_template_is_included() -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_depends_on_what_is_computed_only(name: str) -> None:
     """Defaults and types are applied once, in Python."""
-    assert not re.search(r"__flask_apache|default\(|\b(bool|int|lookup|query)\b", TEMPLATES[name])
+    assert "__flask_apache" not in TEMPLATES[name]
+    for code in re.findall(r"(?s)\{[{%].*?[%}]\}", TEMPLATES[name]):
+        assert not re.search(r"default\(|\b(bool|int|lookup|query)\b", code)
 
 
 def test_the_role_is_complete_without_the_collection() -> None:
@@ -319,5 +354,19 @@ def test_the_role_is_complete_without_the_collection() -> None:
     for path in ROLE.rglob("*"):
         assert not path.is_symlink() or path.resolve().is_relative_to(ROLE)
     names = {path.name for path in ROLE.iterdir()}
-    assert {"README.md", "LICENSE", "meta", "defaults", "tasks"} <= names
-    assert not names & {"library", "filter_plugins", "module_utils"}
+    assert {"README.md", "LICENSE", "meta", "defaults", "tasks", "library", "action_plugins"} <= names
+    assert not names & {"handlers", "filter_plugins", "lookup_plugins", "module_utils"}
+
+
+def test_the_collections_plugins_are_links_to_the_roles() -> None:
+    links = {
+        path.relative_to(ROOT).as_posix(): path.resolve().relative_to(ROLE).as_posix()
+        for path in (ROOT / "plugins").rglob("*.py")
+        if path.is_symlink()
+    }
+    assert links == {
+        f"plugins/modules/{ENGINE}.py": f"library/{ENGINE}.py",
+        f"plugins/action/{ENGINE}.py": f"action_plugins/{ENGINE}.py",
+    }
+    files = {path for path in (ROOT / "plugins").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert files == {ROOT / link for link in links}

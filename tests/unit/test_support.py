@@ -1,4 +1,4 @@
-"""What the other tests stand on must itself be right."""
+"""The code that the other tests rely on."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ two              : ok=3    changed=0    unreachable=0    failed=1    skipped=0  
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return a function that puts a shell script in docker's place."""
+    """Return a function that replaces docker with a shell script."""
     monkeypatch.setattr(images, "PULL_ANSWER_SECONDS", 0.3)
-    # Set and taken away again: what the tested code learns about registries ends with the test.
+    # Set and removed again, so that what the tested code learns about registries does not outlive the test.
     monkeypatch.setenv(images.NO_REGISTRY_VARIABLE, "")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 

@@ -1,4 +1,4 @@
-"""A guest book whose schema Flask-Migrate keeps: in PostgreSQL, or in a file of the app's own."""
+"""A guest book with migrations by Flask-Migrate, for PostgreSQL or SQLite."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ db = SQLAlchemy()
 
 
 class Entry(db.Model):  # type: ignore[name-defined,misc]
-    """What a visitor wrote."""
+    """An entry of a visitor."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
 
 
 def create_app() -> Flask:
-    """Return the app."""
+    """Create the app."""
     app = Flask(__name__)
     data = os.environ.get("FLASK_APACHE_DATA", app.instance_path)
     app.config["SQLALCHEMY_DATABASE_URI"] = os.environ.get("DATABASE_URL", f"sqlite:///{data}/guestbook.sqlite")

@@ -1,4 +1,4 @@
-"""Settings of ihatemoney; the factory imports this module by its name."""
+"""Settings of I Hate Money, whose factory imports this module by its name."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""klaus with one repository; whoever stands in KLAUS_HTDIGEST may push to it."""
+"""klaus with one repository, to which the users in KLAUS_HTDIGEST may push."""
 
 import io
 import os
@@ -19,6 +19,6 @@ klaus = make_app(
 
 
 def application(environ, start_response):
-    """Hide that a large push came in chunks: Apache has put them together, klaus would try to do so again."""
+    """Remove Transfer-Encoding: Apache has already decoded the chunks of a large push, and klaus would try again."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     return klaus(environ, start_response)

@@ -1,4 +1,4 @@
-"""An Otter Wiki, which wants its repository to be there when it is imported."""
+"""An Otter Wiki, whose repository must exist before it is imported."""
 
 import os
 

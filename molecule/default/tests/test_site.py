@@ -1,4 +1,4 @@
-"""The deployed sample app, asked from outside, and what it runs on, looked at from inside."""
+"""The deployed sample app over HTTP, and its processes and files on the host."""
 
 from __future__ import annotations
 

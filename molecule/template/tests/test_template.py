@@ -1,4 +1,4 @@
-"""What sets the template's container apart."""
+"""What is different in the container of the template."""
 
 from __future__ import annotations
 

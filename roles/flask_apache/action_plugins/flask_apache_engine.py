@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.filter.core import comment
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         variables = self.variables()
         if self._task.check_mode and plan["host"]["packages_missing"]:
             return {"changed": True, "msg": "git would be installed first", "id": "unknown", "archive": None}
-        return self.engine(["fetch"], self._wanted(variables, plan["host"]))
+        directories = self.declaration(plan, {})["directories"]
+        return self.engine(["fetch"], {"wanted": self._wanted(variables, plan["host"]), "directories": directories})
 
     def step_prepare(self, plan: Answer, source: Answer) -> Answer:
         """Ship the source, and make it a release, unless the host serves just that."""
@@ -175,21 +177,27 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         return self.engine(["--app", request["app"], command, release, *words], {})
 
     def engine(self, command: list[str], request: Arguments) -> Answer:
-        """Run the engine on the host, and return its answer."""
+        """Run the engine on the host, and return its answer. Steps that take long are shown meanwhile."""
         from controller import artefact
 
         packed = {"engine": artefact.build(self.role / "files"), "request": json.dumps(request).encode()}
         arguments = {name: base64.b64encode(zlib.compress(each)).decode() for name, each in packed.items()}
-        answer: Answer = self._execute_module(
-            module_name="flask_apache_engine",
-            module_args={"command": command, **arguments},
-            task_vars=self.task_vars,
-        )
+        answer, shown = {"running": ""}, 0
+        while "running" in answer:
+            answer = self._execute_module(
+                module_name="flask_apache_engine",
+                module_args={"command": command, "running": answer["running"], **arguments},
+                task_vars=self.task_vars,
+            )
+            if shown or "running" in answer:
+                for line in answer.get("progress", [])[shown:]:
+                    self._display.display(f"  {self.task_vars['inventory_hostname']}: {line}")
+                shown = len(answer.get("progress", []))
         return answer
 
     def declaration(self, plan: Answer, source: Answer) -> Arguments:
         """Return all that the app is to have: the request of several steps."""
-        from controller import requests
+        from controller import artefact, requests
 
         files = self.role / "files"
         host = {**plan["host"], "wheelhouse": source.get("wheelhouse", "")}
@@ -198,27 +206,18 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             host,
             self.constants(),
             self.render(plan),
+            engine=artefact.build(files),
             entry=(files / "entry.wsgi").read_text(encoding="utf-8"),
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
         )
 
     def render(self, plan: Answer) -> Callable[[Template], str]:
         """Return what renders a template, as Ansible's module ``template`` does."""
-        from ansible.plugins.filter.core import comment
         from controller import declaration
 
         derived = declaration.derive(self.variables(), plan["host"], self.constants())
-        environment = Environment(
-            loader=FileSystemLoader(self.role / "templates"),
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 - these are configuration files
-        )
-        environment.filters["comment"] = comment
-        managed = self.task_vars.get("ansible_managed")
-        variables = {"app": derived.as_app(), "ansible_managed": self._templar.template(managed) or MANAGED}
-        return lambda template: environment.get_template(template.template).render(**variables, **template.variables)
+        managed = self._templar.template(self.task_vars.get("ansible_managed"))
+        return renderer(self.role / "templates", derived.as_app(), managed or MANAGED)
 
     def variables(self) -> Arguments:
         """Return every variable ``flask_apache_*``, as plain data."""
@@ -287,6 +286,24 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         there = self._connection._shell.join_path(self._connection._shell.tmpdir, Path(archive).name)
         self._transfer_file(archive, there)
         return str(there)
+
+
+def renderer(templates: Path, app: Arguments, managed: str) -> Callable[[Template], str]:
+    """Return what renders a template of a directory for an app, as Ansible's module ``template`` does."""
+    environment = Environment(
+        loader=FileSystemLoader(templates),
+        trim_blocks=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - these are configuration files
+    )
+    environment.filters["comment"] = comment
+    variables = {"app": app, "ansible_managed": managed}
+
+    def render(template: Template) -> str:
+        text = environment.get_template(template.template).render(**variables, **template.variables)
+        return text if text.endswith("\n") else f"{text}\n"
+
+    return render
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - a variable has any type

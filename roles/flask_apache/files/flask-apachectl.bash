@@ -1,12 +1,13 @@
-# Completion of flask-apachectl for bash: commands, apps, and the releases that are on the host.
+# Bash completion for flask-apachectl: commands, apps, and the releases on the host.
 _flask_apachectl() {
     local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
     case $previous in
     --app) words=$(cd /etc/flask-apache 2>/dev/null && for file in */app.json; do echo "${file%/*}"; done) ;;
     maintenance | drain) words="on off" ;;
-    rollback | activate) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
-    *) words="abort activate canary deploy doctor drain history maintenance prepare probe promote prune releases
-        remove rollback run shell status --app --json --help" ;;
+    rollback) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
+    doctor) words="--thorough" ;;
+    *) words="abort canary deploy doctor drain history maintenance probe promote prune releases rollback run shell
+        status --app --json --help" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl.build.fetch import pack
 
+from flask_apachectl.build.fetch import pack
 from tests.hosts.background.shared import (
     APP,
     DATA,

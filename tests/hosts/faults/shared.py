@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl.build.fetch import pack
-
 from tests.support import killing
 
 if TYPE_CHECKING:

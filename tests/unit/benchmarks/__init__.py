@@ -1,1 +1,1 @@
-"""The benchmarks' own logic, without hosts."""
+"""Unit tests of the benchmarks."""

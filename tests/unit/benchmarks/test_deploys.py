@@ -1,4 +1,4 @@
-"""What the benchmark of deploys prints and what it refuses, without hosts."""
+"""The benchmark of deploys: its output and its errors, without hosts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is decided on the control node."""
+"""The controller: what is decided on the control node."""

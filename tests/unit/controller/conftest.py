@@ -1,4 +1,4 @@
-"""A source for the checks to look at."""
+"""A source for the checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the checks are given: a host, the role's defaults, and what a test changes of them."""
+"""The input of the checks: a host, the role's defaults, and a test's changes to them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from controller import plan
 
+from controller import plan
 from tests.unit.programs import ROLE
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ HOST: dict[str, Any] = {
 
 
 def variables(source: Path, /, **own: object) -> dict[str, Any]:
-    """Return the defaults with their templates filled in, and what a test changes, by short names."""
+    """Return the rendered defaults with a test's changes, by short names."""
     values: dict[str, Any] = copy.deepcopy(DEFAULTS)
     values |= {
         "flask_apache_source": str(source),
@@ -70,7 +70,7 @@ def variables(source: Path, /, **own: object) -> dict[str, Any]:
 
 
 def errors(values: dict[str, Any], **host: object) -> list[str]:
-    """Return the errors for variables on the host, or on one that differs from it. Every one has the one shape."""
+    """Return the errors for variables on the host, with changes to it. All errors must have the same form."""
     found = plan.check(values, KNOWN, HOST | host, DISTRIBUTIONS, SPECS)
     for line in found:
         assert SHAPE.fullmatch(line), line
@@ -80,7 +80,7 @@ def errors(values: dict[str, Any], **host: object) -> list[str]:
 
 
 def refused(place: str, must: str, *values: object, got: str | None = None, advice: str = "") -> list[ParameterSet]:
-    """Return cases: a variable's values, and the one line that refuses each. ``got`` is the value, if not given."""
+    """Return cases: values of a variable, each with its error. ``got`` is the value by default."""
     name = re.split(r"\W", place, maxsplit=1)[0]
     own = {"user": "own"} if name == "app" else {}
     end = f"; {advice}" if advice else ""

@@ -1,4 +1,4 @@
-"""What is declared of an app: its app.json."""
+"""The declaration of an app: its app.json."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+
 from controller.declaration import FORMAT, declared, derive, index_urls
 from flask_apachectl.declaration import Site, Spec
-
 from tests.unit.role.cases import CASES, CONSTANTS, DEFAULTS, host, variables_of
 
 INTEGERS = (
@@ -30,7 +30,7 @@ TYPES: dict[str, type] = {
 
 
 def declare(variables: dict[str, Any], inspected: dict[str, Any] | None = None, wheelhouse: str = "") -> dict[str, Any]:
-    """Return the declaration of an app, as it comes out of its file."""
+    """Return the declaration of an app, as it is read from its file."""
     inspected = inspected or host()
     found = declared(variables, derive(variables, inspected, CONSTANTS), inspected, wheelhouse)
     result: dict[str, Any] = json.loads(json.dumps(found))
@@ -67,7 +67,7 @@ def test_the_declaration_is_the_same_from_strings() -> None:
 
 
 def test_the_engine_finds_all_that_it_reads() -> None:
-    """Whatever the engine reads is declared, and nothing else is; the units' files are rendered later."""
+    """The declaration has exactly the keys that the engine reads; the units' files are added later."""
     read = {each.name for kind in (Site, Spec) for each in fields(kind)}
     assert set(of_case("defaults")) == read - {"units"} | {"app", "format"}
 

@@ -1,4 +1,4 @@
-"""Which files, links and directories an app is to have."""
+"""Which files, links and directories an app needs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import fields
 from itertools import pairwise
 
 import pytest
+
 from controller.daemon_options import version
 from controller.declaration import Derived, derive
-from controller.files import directories, links, shared, templates, wsgi_load
+from controller.files import Template, apache_files, directories, shared, templates, unit_files, wsgi_load
 from controller.source import clones_on_host, fetch_request, needs_key_file, packages
-
 from tests.unit.programs import ROLE
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
@@ -22,9 +22,14 @@ def derived(case: str) -> Derived:
     return derive(variables_of(case), CASES[case][1], CONSTANTS)
 
 
+def own_files(found: Derived) -> list[Template]:
+    """Return the app's own files."""
+    return [*templates(found), *apache_files(found), *unit_files(found)]
+
+
 def paths(case: str) -> set[str]:
     """Return the paths of the app's own files."""
-    return {template.path for template in templates(derived(case))}
+    return {template.path for template in own_files(derived(case))}
 
 
 def test_the_files_of_an_app() -> None:
@@ -58,19 +63,12 @@ def test_the_deepest_mount_comes_first() -> None:
 def test_every_template_exists_and_every_path_is_one_files(case: str) -> None:
     found = derived(case)
     variants = [template for choices in shared(found).values() for template in choices.values()]
-    for template in [*templates(found), *variants]:
+    for template in [*own_files(found), *variants]:
         assert (ROLE / "templates" / template.template).is_file()
         assert (template.mode, template.group) == ("0644", "root")
-    own = [template.path for template in templates(found)]
+    own = [template.path for template in own_files(found)]
     assert len(own) == len(set(own))
     assert not set(own) & {template.path for template in variants}
-
-
-def test_links() -> None:
-    conf = {"/etc/apache2/conf-enabled/flask-apache-my-shop.conf": "../conf-available/flask-apache-my-shop.conf"}
-    target = "flask-apache-my-shop.target"
-    assert links(derived("names")) == conf
-    assert links(derived("units")) == conf | {f"{SYSTEMD}/multi-user.target.wants/{target}": f"../{target}"}
 
 
 def test_shared_files_have_one_path_for_all_variants() -> None:

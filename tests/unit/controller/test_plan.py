@@ -1,4 +1,4 @@
-"""All checks together: what the role refuses before it touches anything."""
+"""All checks together: what the role refuses before it changes anything."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator  # type: ignore[import-untyped]
-from controller.checks import types
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.checks import types
 from tests.unit.controller.given import SECRET, SPEC, SPECS, errors, variables
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ OPTIONS = types.options_of(SPECS)
 
 
 def wrong_values(name: str) -> Iterator[tuple[object, str]]:
-    """Yield values of other types than a variable's, also in its items and their keys, and the wrong one's place."""
+    """Yield values of wrong types, also as items and keys, each with its place."""
     option = OPTIONS[name]
     yield from ((value, name) for value in WRONG[option["type"]])
     if option["type"] == "list":
@@ -133,4 +133,4 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
         for module in vars(part).values()
         if isinstance(module, type(sys))
     }
-    assert tops - {"controller", "dependencies"} <= sys.stdlib_module_names
+    assert tops - {"controller", "flask_apachectl"} <= sys.stdlib_module_names

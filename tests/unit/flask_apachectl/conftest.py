@@ -1,14 +1,17 @@
-"""Fixtures of the engine's tests: an app whose directories are the test's, and a host that runs it."""
+"""Fixtures of the engine's tests: an app in temporary directories, and a host that runs it."""
 
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl import paths
-from flask_apachectl.build import preparation
 
+from flask_apachectl import paths
+from flask_apachectl.apache import others
+from flask_apachectl.build import preparation
+from flask_apachectl.host import desired, facts
 from tests.unit.flask_apachectl.model import Host
 from tests.unit.flask_apachectl.samples import shop
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
-    """Return an app whose directories are the test's."""
+    """Return an app in temporary directories."""
     for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)
@@ -29,8 +32,35 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
 
 
 @pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file be root's, whoever runs the tests."""
+    for name in ("chown", "fchown", "lchown"):
+        monkeypatch.setattr(os, name, lambda *_, **__: None)
+    monkeypatch.setattr(desired, "_user", lambda _uid: "root")
+    monkeypatch.setattr(desired, "_group", lambda _gid: "root")
+    monkeypatch.setattr(desired, "pwd", SimpleNamespace(getpwnam=lambda _name: SimpleNamespace(pw_uid=0)))
+    monkeypatch.setattr(desired, "grp", SimpleNamespace(getgrnam=lambda _name: SimpleNamespace(gr_gid=0)))
+
+
+@pytest.fixture
+def apache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return Apache's configuration on a host, as Debian lays it out; the host has no packages."""
+    path = tmp_path / "apache2"
+    for kind in ("conf", "sites", "mods"):
+        for place in ("available", "enabled"):
+            (path / f"{kind}-{place}").mkdir(parents=True)
+    (path / "ports.conf").write_text("Listen 80\n")
+    monkeypatch.setattr(paths, "APACHE", path)
+    monkeypatch.setattr(paths, "ETC", tmp_path / "etc")
+    (tmp_path / "etc/vhosts").mkdir(parents=True)
+    monkeypatch.setattr(others, "PAGE", tmp_path / "html")
+    monkeypatch.setattr(facts, "output", lambda *_command: "")
+    return path
+
+
+@pytest.fixture
 def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Return a list that gets the owner and group of each written file, instead of the file."""
+    """Record the owner and group of each written file, without changing them."""
     given_to: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "fchown", lambda _file, owner, group: given_to.append((owner, group)))
     return given_to
@@ -38,7 +68,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def host(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
-    """Return a host with a running Apache and nothing deployed; the parameter is what the app declares besides."""
+    """Return a host with a running Apache and nothing deployed; the parameter changes the app's declaration."""
     made = Host(tmp_path / "host", **getattr(request, "param", {}))
     preparation.make_slots(made.app, os.getgid())
     made.apache.start()

@@ -1,4 +1,4 @@
-"""Ends the engine at any moment."""
+"""Kills the engine at any moment."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 
 class Killed(KeyboardInterrupt):
-    """The engine's process ended at this moment."""
+    """The engine's process was killed at this moment."""
 
 
 class Killer:
-    """Ends the engine at the n-th moment before or after a change of a file.
+    """Kills the engine at the n-th moment before or after a change of a file.
 
-    A hard kill is one by SIGKILL or a power cut: what would clean up afterwards does not happen either.
+    A hard kill is like SIGKILL or a power cut: no cleanup runs either.
     """
 
     def __init__(self) -> None:
-        self.left = -1  # moments to go; negative: never
+        self.left = -1  # remaining moments; negative: never
         self.hard = False
         self.dead = False
 
     @contextlib.contextmanager
     def armed(self, moments: int, *, hard: bool) -> Iterator[None]:
-        """Kill what runs inside, once so many moments have passed."""
+        """Kill what runs inside after a number of moments."""
         self.left, self.hard, self.dead = moments, hard, False
         try:
             yield
@@ -34,7 +34,7 @@ class Killer:
             self.left, self.dead = -1, False
 
     def moment(self) -> None:
-        """Count, and kill."""
+        """Count a moment, and kill at the last one."""
         if self.dead and self.hard:
             raise Killed
         if self.left == 0 and not self.dead:

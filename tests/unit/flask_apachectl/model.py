@@ -1,6 +1,6 @@
-"""A host with one app, as the engine sees it: the engine runs as it is, below a temporary directory.
+"""A model of a host with one app: the real engine runs below a temporary directory.
 
-Only Apache, the Unix users and the builder are made up.
+Only Apache, the Unix users and the builder are simulated.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import environments, history, interpreter, lock, paths, releases, routing
 from flask_apachectl.apache import server
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.commands import canary, cleanup, deploy, request, rollback, show, traffic
 from flask_apachectl.host import files, programs, report
 from flask_apachectl.serve import health, hooks, pools, start
-
 from tests.unit.flask_apachectl.kills import Killer
 from tests.unit.flask_apachectl.samples import changed, shop
 
@@ -62,7 +62,7 @@ COMMANDS: dict[str, Callable[[App, Namespace], dict[str, Any]]] = {
 
 
 class Apache:
-    """As much of Apache and mod_wsgi as the engine sees: daemon processes that keep the release they started with."""
+    """What the engine sees of Apache and mod_wsgi: daemon processes that keep the release that they started with."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -73,21 +73,21 @@ class Apache:
         self.secrets: dict[int, str | None] = {}  # of a process: what was in its release's environment when it started
 
     def start(self) -> None:
-        """Start all processes anew."""
+        """Restart all processes."""
         self.running = True
         self.processes.clear()
         for slot in self.app.slots * PROCESSES:
             self.spawn(slot)
 
     def spawn(self, slot: str) -> None:
-        """Start a process on what is in its slot now."""
+        """Start a process with the release that is in its slot now."""
         now = next(self.clock)
         release = routing.slot_release(self.app, slot)
         self.processes[now] = (slot, now, release)
         self.secrets[now] = environments.of_release(self.app, release).get("API_TOKEN") if release else None
 
     def stop(self, pid: int, *, at_once: bool = False) -> None:  # noqa: ARG002
-        """Let a process end; another one takes its place."""
+        """Stop a process, and start another one in its place."""
         slot, _, _ = self.processes.pop(pid)
         self.spawn(slot)
 
@@ -100,7 +100,7 @@ class Apache:
         return bool(worker.started < self.moved.get(worker.slot, 0))
 
     def ask(self, app: App, token: str = "") -> health.Answer:
-        """Answer as the pool that the map names, its processes in turn."""
+        """Answer from the pool that the map names; its processes take turns."""
         entries = dict(line.split() for line in app.map.read_text().splitlines()[1:])
         slot = entries.get(f"probe-{token}") if token else entries["live"].split("|")[0]
         pids = [pid for pid, process in self.processes.items() if process[0] == slot]
@@ -128,7 +128,7 @@ class Serial:
 
 
 class Host:
-    """A host with one app, below a directory. Nothing outside it is touched; ``close`` undoes what was replaced."""
+    """A host with one app, below a directory. Nothing outside it is changed; ``close`` undoes all replacements."""
 
     def __init__(self, root: Path, **config: object) -> None:
         self.root = root
@@ -191,13 +191,13 @@ class Host:
         self.make_killable()
 
     def replace_everywhere(self, name: str, value: object) -> None:
-        """Replace a module of Python's in all modules of the engine that use it."""
+        """Replace a module of the standard library in all modules of the engine that use it."""
         for module_name, module in sys.modules.items():
             if module_name.startswith("flask_apachectl.") and hasattr(module, name):
                 self.patch.setattr(module, name, value)
 
     def make_killable(self) -> None:
-        """Let what changes files be killable, owners stay, and nothing wait for a disk."""
+        """Make changes of files killable, keep owners, and do not wait for the disk."""
         for name in ("chown", "lchown", "fchown", "fsync"):
             self.patch.setattr(os, name, lambda *_, **__: None)
         self.patch.setattr(files, "replace_link", self.moved(files.replace_link))
@@ -210,11 +210,11 @@ class Host:
             self.patch.setattr(owner, name, self.killer.around(getattr(owner, name)))
 
     def close(self) -> None:
-        """Put back what was replaced."""
+        """Undo all replacements."""
         self.patch.undo()
 
     def moved(self, replace_link: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        """Return ``replace_link`` that tells Apache's clock when a slot was moved."""
+        """Return a ``replace_link`` that records when a slot was changed."""
 
         def replacing(link: Path, target: Path) -> None:
             try:
@@ -226,7 +226,7 @@ class Host:
         return replacing
 
     def recorded(self, record: Callable[..., None]) -> Callable[..., None]:
-        """Return ``record`` that names only complete releases."""
+        """Return a ``record`` that checks that the named release is complete."""
 
         def recording(app: App, action: str, release: str | None, previous: str | None = None) -> None:
             assert release is None or release in self.releases()
@@ -235,7 +235,7 @@ class Host:
         return recording
 
     def run(self, command: list[str], *_: object, cwd: Path, **__: object) -> str:
-        """Read a source's requirements, and build a virtual environment, as far as the engine looks at them."""
+        """Read a source's requirements, and build a virtual environment, as far as the engine checks them."""
         if list(command[1:3]) == ["-m", "venv"]:
             venv = Path(command[-1])
             (venv / "bin").mkdir()
@@ -251,11 +251,11 @@ class Host:
         return ("ended with 1" if command[0] == self.failing else ""), "no such table"
 
     def reconfigure(self, **changes: object) -> None:
-        """Declare something else for the app, as the role does."""
+        """Change the app's declaration, as the role does."""
         self.app = self.apache.app = changed(self.app, **changes)
 
     def declare(self, **environment: str) -> None:
-        """Declare another environment, as the role does."""
+        """Change the app's environment, as the role does."""
         (self.app.conf / "env").write_text(json.dumps(environment))
 
     def rotate(self, secret: str) -> None:
@@ -264,7 +264,7 @@ class Host:
         self.command("deploy")
 
     def mark(self, *, irreversible: bool) -> None:
-        """Declare whether there is a way back behind the next release, and deploy."""
+        """Declare whether the next release is irreversible, and deploy."""
         self.reconfigure(irreversible=irreversible)
         self.command("deploy")
 
@@ -291,24 +291,24 @@ class Host:
     def command(self, name: str, **options: object) -> dict[str, Any]:
         """Carry out a command."""
         defaults = {"plan": False, "canary": 0, "release": None, "source": None, "keep": None, "declaration": ""}
-        defaults |= {"skip_once": False, "force": False}
+        defaults |= {"skip_once": False, "force": False, "request": True, "index_urls": False}
         given = {**defaults, **options}
         result: dict[str, Any] = COMMANDS[name](self.app, Namespace(**given))
         return result
 
     def request(self) -> request.Request:
-        """Return what the role sends, as far as it concerns a release."""
+        """Return the role's request, as far as it concerns a release."""
         declared = Declared((Path("none"), ""), (Path("none"), ""), {}, {}, (), "")
         return request.Request(self.app, directories=(), files=(), apache=declared, archives={}, digest="", salt="")
 
     def deploy(self, source: str) -> dict[str, Any]:
-        """Do what a run of the role does."""
+        """Do everything that a run of the role does."""
         release = self.prepare(source)
         self.command("before_start", release=release)
         return self.command("activate", release=release)
 
     def prepare(self, source: str) -> str:
-        """Ship a source and build its release, and return that one's id."""
+        """Ship a source, build its release, and return the release's id."""
         self.ship(source)
         return str(self.command("prepare", source=source)["release"])
 
@@ -321,7 +321,7 @@ class Host:
         return releases.complete(self.app)
 
     def debris(self) -> list[str]:
-        """Return what no finished run leaves."""
+        """Return the files that a completed run must not leave."""
         app = self.app
         places = (app.releases, ".*"), (app.releases, "*/.*"), (app.venvs, ".*"), (app.home, ".*"), (app.conf, ".*")
         return sorted(path.name for directory, pattern in places for path in directory.glob(pattern))
@@ -338,7 +338,7 @@ def serving(host: Host) -> list[str | None]:
 
 
 class Meanwhile:
-    """The lock, but another run finishes before it is free."""
+    """A lock during whose wait another run finishes."""
 
     def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
         self.held, self.other, self.patch = lock.held, other, monkeypatch

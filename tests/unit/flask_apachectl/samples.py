@@ -1,4 +1,4 @@
-"""What the engine's tests share: declarations, and helpers for files."""
+"""Helpers of the engine's tests: declarations and files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SITE = {each.name for each in fields(Site)}
 
 
 def declared(**changes: object) -> dict[str, Any]:
-    """Return what an app.json holds, but for some changes."""
+    """Return the content of an app.json, with some changes."""
     flat = DECLARED | changes
     site = {name: flat[name] for name in flat if name in SITE}
     spec = {name: flat[name] for name in flat if name not in SITE}
@@ -76,7 +76,7 @@ def declared(**changes: object) -> dict[str, Any]:
 
 
 def shop(**changes: object) -> App:
-    """Return an app as it is declared, but for some changes."""
+    """Return a declared app, with some changes."""
     kept = declared(**changes)
     return App("shop", declaration.read(Site, kept["site"], "site"), declaration.read(Spec, kept["spec"], "spec"))
 
@@ -90,7 +90,7 @@ def changed(app: App, **changes: Any) -> App:  # noqa: ANN401 - of any type that
 
 
 def listed(directory: Path) -> list[str]:
-    """Return the names in a directory."""
+    """Return the names of a directory's entries."""
     return sorted(path.name for path in directory.iterdir())
 
 

@@ -1,13 +1,13 @@
-"""Which app a command is about, and where it is."""
+"""Which app a command applies to, and its paths."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import app as apps
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.samples import declare, shop
 
 if TYPE_CHECKING:

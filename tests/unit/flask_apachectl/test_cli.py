@@ -1,4 +1,4 @@
-"""The command line: usage, exit codes, and what programs get as JSON."""
+"""The command line: usage, exit codes and JSON output."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import cli
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import report
-
 from tests.unit.flask_apachectl.samples import declare, declared
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_a_failure_is_one_json_object(
     monkeypatch.setattr(cli, "answer", fail)
     monkeypatch.setattr(report, "last_step", lambda: "")
     told = str(error)
-    if not isinstance(error, (RefusedError, OSError)):  # a fault of the engine's: its kind and its place are told
+    if not isinstance(error, (RefusedError, OSError)):  # a bug in the engine: the message names its type and place
         told = f"{type(error).__name__}: {error} (test_cli.py:{fail.__code__.co_firstlineno + 1})"
     assert cli.main(["--json", "status"]) == 1
     found = json.loads(capsys.readouterr().out)
@@ -184,7 +184,7 @@ def test_a_check_on_a_bare_host_tells_what_would_be(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(REQUEST)))
-    assert cli.main(["--json", "prepare", "s", "--plan"]) == 0
+    assert cli.main(["--json", "prepare", "s", "--request", "--plan"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["changed"] is True
     assert re.fullmatch(r"would build s-[0-9a-f]{6}", found["msg"])
@@ -201,7 +201,7 @@ def test_a_command_of_the_role_needs_a_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert cli.main(["prepare", "s"]) == 1
+    assert cli.main(["prepare", "s", "--request"]) == 1
     assert "sends a request on standard input" in capsys.readouterr().err
 
 

@@ -1,11 +1,12 @@
-"""Variables belong to a release, secrets to the app."""
+"""Environment variables belong to a release, secrets to the app."""
 
 from __future__ import annotations
 
 import pytest
-from flask_apachectl import environments
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flask_apachectl import environments
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The audit log, and what follows from it: the release to go back to, and the ones that bar the way."""
+"""The history: which release a rollback goes back to, and which releases it must not cross."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl import history
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flask_apachectl import history
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App

@@ -1,4 +1,4 @@
-"""The app's interpreter, and what its commands run with."""
+"""The app's interpreter, and the environment of its commands."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl import interpreter
 
+from flask_apachectl import interpreter
 from tests.unit.flask_apachectl.samples import changed
 
 if TYPE_CHECKING:

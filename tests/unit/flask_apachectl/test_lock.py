@@ -1,4 +1,4 @@
-"""One change at a time, and what a killed run left is removed."""
+"""The lock: one change at a time, and cleanup after killed runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import lock
 from flask_apachectl.errors import RefusedError
-
 from tests.support.commands import ROOT
 from tests.unit.flask_apachectl.samples import changed, listed
 from tests.unit.programs import FILES
@@ -37,7 +37,7 @@ with lock.held(shop()):
 
 @pytest.fixture
 def holder(app: App, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """Start another process that holds the lock, for a minute, or for as many seconds as the test says."""
+    """Start another process that holds the lock for a minute, or for the given number of seconds."""
     command = [sys.executable, "-c", HOLDER, str(app.home.parent), str(getattr(request, "param", 60))]
     environment = os.environ | {"SUDO_USER": "alice", "PYTHONPATH": f"{ROOT}:{FILES}"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -106,11 +106,12 @@ def test_what_a_killed_run_left_is_swept(app: App, tmp_path: Path) -> None:
     (app.releases / ".link").symlink_to(tmp_path / "outside")
     (app.home / ".blue.new").symlink_to("releases/r0")
     for name in (
-        ".live.map.abc123",
-        ".live.map.copy.x",
-        ".env.x",
-        ".app.json.x",
-        ".secret_key.x",
+        ".live.map.abcd1234",
+        ".live.map.copy.abcd1234",
+        ".env.abcd1234",
+        ".app.json.abcd1234",
+        ".secret_key.abcd1234",
+        ".entry.wsgi.abcd1234",
         "live.map",
         "secret_key",
         ".notes.swp",

@@ -1,4 +1,4 @@
-"""How releases are named, and which ones are kept."""
+"""The ids of releases, and which releases are kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import string
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl import releases
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_apachectl import releases
 from tests.unit.flask_apachectl.samples import shop
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The map by which Apache finds the pool for a request."""
+"""The map that tells Apache which pool gets a request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from flask_apachectl import paths, routing
 from flask_apachectl.host import files
 from flask_apachectl.routing import Routes
-from hypothesis import given
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -42,13 +43,13 @@ def routes(draw: st.DrawFn) -> Routes:
 
 @given(routes())
 def test_written_routes_are_read_back(one: Routes) -> None:
-    """All but a probe's token: its probe has ended."""
+    """Everything except a probe's token, because its probe has ended."""
     assert Routes.parse(one.render()) == replace(one, probe=("", ""))
 
 
 @given(routes())
 def test_apache_can_read_the_map(one: Routes) -> None:
-    """mod_rewrite reads lines of up to 1024 bytes, a key and a value each, and takes the first of equal keys."""
+    """mod_rewrite reads lines of up to 1024 bytes, each with a key and a value, and uses the first of equal keys."""
     text = one.render()
     assert text.endswith("\n")
     assert all(len(line.encode()) < 1024 for line in text.splitlines())
@@ -57,7 +58,7 @@ def test_apache_can_read_the_map(one: Routes) -> None:
     entries = dict(lines)
     assert len(entries) == len(lines) or len({release for _, release in one.releases}) == 1
     assert ("maintenance" in entries) == any(key.startswith("bypass-") for key in entries) == bool(one.maintenance)
-    assert all("|" not in value for key, value in lines if key != "live")  # Apache would choose at random
+    assert all("|" not in value for key, value in lines if key != "live")  # Apache would choose one at random
 
 
 @given(routes())
@@ -102,7 +103,7 @@ def test_a_map_that_a_crash_cut_off_never_raises(one: Routes, data: st.DataObjec
 
 @pytest.mark.parametrize("percent", ["x", "-1", "1e3", "100000", "9" * 5000], ids=lambda text: text[:6])
 def test_a_damaged_percentage_never_raises(percent: str) -> None:
-    """And it makes no line that Apache cannot read."""
+    """It writes no line that Apache cannot read."""
     found = Routes.parse(f"base blue\ncanary green\npercent {percent}\n")
     assert 0 <= found.percent <= 100
     assert all(len(line) < 1024 for line in found.render().splitlines())

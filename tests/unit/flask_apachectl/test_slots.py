@@ -1,4 +1,4 @@
-"""Which release a slot names, and since when."""
+"""Which release is in a slot, and since when."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import slots
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("owners")
 
 @pytest.fixture(autouse=True)
 def releases(app: App) -> None:
-    """Make two releases."""
+    """Create two releases."""
     for name in ("r1", "r2"):
         (app.releases / name).mkdir(parents=True)
 
@@ -32,7 +33,7 @@ def test_a_slot_names_a_release_since_now(app: App) -> None:
 
 
 def test_the_release_before_keeps_a_name(app: App) -> None:
-    """Its static files are still needed by pages that visitors have open."""
+    """Pages that visitors have open still need its static files."""
     for release, replaced in (("r1", None), ("r2", "r1"), ("r2", "r1"), ("r1", "r2")):
         slots.assign(app, "blue", app.releases / release)
         link = app.home / "replaced"

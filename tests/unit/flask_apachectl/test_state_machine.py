@@ -1,4 +1,4 @@
-"""What the engine leaves on a host after any sequence of commands, failures and kills."""
+"""The state of a host after any sequence of commands, failures and kills."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import history, paths, routing, venvs
-from flask_apachectl.build import preparation
-from flask_apachectl.errors import RefusedError
-from flask_apachectl.routing import Routes
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from flask_apachectl import history, paths, routing, venvs
+from flask_apachectl.build import preparation
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.routing import Routes
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import BROKEN, SOURCES, Host
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class Machine(RuleBasedStateMachine):
-    """Any commands in any order, some refused, some killed."""
+    """Commands in any order; some are refused or killed."""
 
     def __init__(self) -> None:
         super().__init__()
         self.directory = tempfile.TemporaryDirectory(prefix="flask-apache-unit.")
         self.host: Host | None = None
-        self.lived: list[str] = []  # the releases that were live, each once in a row
+        self.lived: list[str] = []  # the releases that were live, without repetitions
 
     @initialize(
         apache=st.booleans(),
@@ -49,13 +49,13 @@ class Machine(RuleBasedStateMachine):
         assert (self.host.live() or "").startswith(source)
 
     def teardown(self) -> None:
-        """Leave nothing."""
+        """Clean up."""
         if self.host is not None:
             self.host.close()
         self.directory.cleanup()
 
     def act(self, name: str, index: int) -> None:
-        """Carry out something; ``index`` chooses among what there is."""
+        """Run a command; ``index`` chooses among the sources and releases."""
         host = self.host
         assert host is not None
         releases = host.releases()
@@ -89,17 +89,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=ACTIONS, index=st.integers(0, 11))
     def command(self, name: str, index: int) -> None:
-        """Let an operator or the role do something."""
+        """Run a command of an operator or of the role."""
         self.act(name, index)
 
     @rule(name=ACTIONS, index=st.integers(0, 11), moment=st.integers(0, 60), hard=st.booleans(), data=st.data())
     def killed(self, name: str, index: int, moment: int, hard: bool, data: st.DataObject) -> None:  # noqa: FBT001
-        """Kill it at any moment. The next run needs nobody's help."""
+        """Kill a command at any moment. The next run must need no manual repair."""
         host = self.host
         assert host is not None
         with contextlib.suppress(Killed), host.killer.armed(moment, hard=hard):
             self.act(name, index)
-        if host.app.site.strategy == "blue_green":  # a killed roll has made nothing live yet
+        if host.app.site.strategy == "blue_green":  # a killed roll has not made anything live yet
             self.look()
         sound = [release for release in host.releases() if not release.startswith(BROKEN)]
         release = data.draw(st.sampled_from(sound))
@@ -110,12 +110,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.host is not None and self.host.apache.running)
     @rule()
     def apache_restarts(self) -> None:
-        """Restart Apache, as an upgrade of it does."""
+        """Restart Apache, as an upgrade does."""
         assert self.host is not None
         self.host.apache.start()
 
     def look(self) -> None:
-        """Write down what is live, and has been found to be so: a run killed before that has made nothing live."""
+        """Record the live release once it is verified; a run that was killed earlier has made nothing live."""
         live = self.host.live() if self.host else None
         entries = history.read(self.host.app) if self.host else []
         recorded = [entry["release"] for entry in entries if entry["action"] in history.MADE_LIVE]
@@ -124,7 +124,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_map_names_a_slot(self) -> None:
-        """Visitors always get a pool."""
+        """Visitors always have a pool."""
         if self.host is None:
             return
         text = self.host.app.map.read_text()
@@ -135,7 +135,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_live_release_is_whole(self) -> None:
-        """Be able to start it at any time."""
+        """Check that it can start at any time."""
         if self.host is None:
             return
         live = self.host.live()
@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def a_rollback_finds_the_previous_release(self) -> None:
-        """Keep it, whatever was pruned."""
+        """Keep it, whatever is pruned."""
         self.look()
         if self.host is not None and len(self.lived) > 1:
             assert self.lived[-2] in self.host.releases()
@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_history_is_whole(self) -> None:
-        """Each line is one entry; the last that made a release live names the live one."""
+        """Each line is one entry; the last entry that made a release live names the live release."""
         if self.host is None:
             return
         entries = [json.loads(line) for line in self.host.app.history.read_text().splitlines()]
@@ -169,6 +169,6 @@ class Machine(RuleBasedStateMachine):
 Machine.TestCase.settings = settings(
     max_examples=15,
     stateful_step_count=20,
-    phases=[Phase.explicit, Phase.generate],  # to shrink such a sequence takes minutes
+    phases=[Phase.explicit, Phase.generate],  # shrinking such a sequence takes minutes
 )
 TestCommandsInAnyOrder = Machine.TestCase

@@ -1,4 +1,4 @@
-"""Variables and hosts to render the role's templates for, and what reads the results."""
+"""Variables and hosts for which the role's templates are rendered, and readers of the results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AS_STRINGS = {name: str(value) for name, value in DEFAULTS.items() if isinstance
 
 
 def host(version: str | None = "4.9.4") -> dict[str, Any]:
-    """Return as much of what inspect_host.py says of a host as a declaration depends on."""
+    """Return what a declaration depends on in the answer of the engine's command inspect."""
     return {
         "distribution": "Debian",
         "distribution_version": "12",
@@ -124,11 +124,11 @@ def variables_of(case: str) -> dict[str, Any]:
 
 
 def lines(text: str) -> list[str]:
-    """Return the directives of a configuration, one a line."""
+    """Return the directives of a configuration, one on each line."""
     joined = re.sub(r"\\\n[ \t]*", "", text)
     return [line.strip() for line in joined.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def directives(text: str, name: str) -> list[list[str]]:
-    """Return the arguments of a directive, each time that it stands there."""
+    """Return the arguments of each occurrence of a directive."""
     return [shlex.split(line)[1:] for line in lines(text) if line.split()[0] == name]

@@ -1,4 +1,4 @@
-"""The pools: what WSGIDaemonProcess is told."""
+"""The pools: the options of WSGIDaemonProcess."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def pools(text: str) -> dict[str, dict[str, str]]:
 
 
 def options(text: str) -> dict[str, str]:
-    """Return the options that come from variables, which both pools must have alike."""
+    """Return the options that come from variables, which must be the same in both pools."""
     first, *others = ({key: value for key, value in pool.items() if key not in OURS} for pool in pools(text).values())
     assert all(other == first for other in others)
     return first
 
 
 def option(variable: str) -> str:
-    """Return the name of a variable's option."""
+    """Return the option that a variable sets."""
     return variable.removeprefix("flask_apache_daemon_").replace("_", "-")
 
 

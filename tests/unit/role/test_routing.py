@@ -25,7 +25,9 @@ def test_only_requests_below_the_mount_get_a_pool(
 ) -> None:
     rules = directives(rendered[case]["apache/app.conf.j2"], "RewriteRule")
     pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2]]
-    assert len(pooled) == 7  # live, a canary by cookie and by header, its cookie, a probe, a bypass, maintenance
+    # live, by the map and its copy; a canary by cookie and by header, its cookie; a probe; a bypass; maintenance; and
+    # which configuration is loaded
+    assert len(pooled) == 9
     for pattern, substitution, _flags in pooled:
         assert substitution == "-"
         assert all(re.search(pattern, path) for path in hit)
@@ -34,11 +36,15 @@ def test_only_requests_below_the_mount_get_a_pool(
 
 def test_the_pool_comes_from_the_apps_own_map(rendered: Rendered) -> None:
     text = rendered["names"]["apache/app.conf.j2"]
-    assert directives(text, "RewriteMap") == [["my-shop", "rnd:/etc/flask-apache/my-shop/live.map"]]
-    live, *others = [flags for *_, flags in directives(text, "RewriteRule") if "E=FLASK_APACHE_POOL" in flags]
-    assert live == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-${my-shop:live}]"
-    canary = "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"
-    assert others == [canary, canary, "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"]
+    assert directives(text, "RewriteMap") == [
+        ["my-shop", "rnd:/etc/flask-apache/my-shop/live.map"],
+        ["my-shop_copy", "rnd:/etc/flask-apache/my-shop/live.map.copy"],
+        ["flask_apache_unescape", "int:unescape"],
+    ]
+    *others, probe = [flags for *_, flags in directives(text, "RewriteRule") if "E=FLASK_APACHE_POOL" in flags]
+    assert others == ["[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"] * 4  # live, by the map and its copy; two of a canary
+    assert probe == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"
+    assert conditions(text, "${my-shop:live}") == conditions(text, "${my-shop_copy:live}") == 2 * ["^(blue|green)$"]
     assert directives(text, "WSGIProcessGroup") == [["%{ENV:FLASK_APACHE_POOL_MY_SHOP}"]]
     assert directives(text, "WSGIScriptAlias") == [["/a.b", "/etc/flask-apache/my-shop/entry.wsgi"]]
 
@@ -56,7 +62,7 @@ def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: Rendered) -> 
 
 
 def conditions(text: str, tested: str) -> list[str]:
-    """Return the patterns of the conditions on something of a request."""
+    """Return the patterns of the conditions on a variable of the request."""
     return [pattern for test, pattern, *_ in directives(text, "RewriteCond") if test == tested]
 
 
@@ -103,14 +109,18 @@ def test_visitors_are_told_when_to_come_back(rendered: Rendered) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "path", "health"), [("defaults", "/-/ready", "/"), ("names", "/a.b/-/ready", "/a.b/")]
+    ("case", "path", "app"), [("defaults", "/-/ready", "app"), ("names", "/a.b/-/ready", "my-shop")]
 )
-def test_load_balancers_get_the_health_check_or_503(rendered: Rendered, case: str, path: str, health: str) -> None:
+def test_load_balancers_get_the_health_check_or_503(rendered: Rendered, case: str, path: str, app: str) -> None:
+    """Its address is that of the live release, in the map."""
     drained, ready = (
         rule for rule in directives(rendered[case]["apache/app.conf.j2"], "RewriteRule") if "ready" in rule[0]
     )
     assert drained[1:] == ["-", "[R=503,L]"]
-    assert ready[1:] == [health, "[PT]"]
+    assert ready[1:] == ["${flask_apache_unescape:%1}", "[PT]"]
+    text = rendered[case]["apache/app.conf.j2"]
+    for name in (app, f"{app}_copy"):
+        assert conditions(text, f"${{{name}:ready}}") == ["^(.+)$"]
     for pattern in (drained[0], ready[0]):
         assert re.search(pattern, path)
         assert not any(re.search(pattern, other) for other in (f"{path}/", f"/x{path}", path.replace("/-/", "/x/")))
@@ -141,5 +151,5 @@ def test_browsers_keep_static_files_as_declared(rendered: Rendered) -> None:
     text = rendered["static"]["apache/app.conf.j2"]
     kept = [arguments[2] for arguments in directives(text, "Header") if arguments[1] == "Cache-Control"]
     forever = "public, max-age=31536000, immutable"
-    assert kept == ["public, max-age=90", forever, forever]  # any file, by a hash in its name, by what is declared
+    assert kept == ["public, max-age=90", forever, forever]  # any file, a file with a hash in its name, a declared one
     assert '<Directory "/srv/flask-apache/app/*/public/*/i+g">' in text

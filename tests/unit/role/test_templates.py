@@ -1,4 +1,4 @@
-"""What the role writes on a host: every file, the whole Apache, units and logs."""
+"""The files that the role writes on a host: Apache's configuration, units and logs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_nothing_is_left_to_render(rendered: Rendered, case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_included_parts_do_not_run_into_each_other(rendered: Rendered, case: str) -> None:
-    """Each section ends on a line of its own, and none is left open."""
+    """Each section ends on a separate line, and none is left open."""
     for name in ("apache/app.conf.j2", "apache/pools.conf.j2", VHOST, SERVER):
         opened: list[str] = []
         for line in lines(rendered[case][name]):

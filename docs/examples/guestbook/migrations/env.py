@@ -1,4 +1,4 @@
-"""Run the migrations on the app's own database; `flask db` calls this."""
+"""Run the migrations on the app's database. `flask db` runs this file."""
 
 from __future__ import annotations
 

@@ -44,7 +44,14 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
 
 
 def declaration_of(
-    variables: Variables, host: Variables, constants: Variables, render: Render, *, entry: str, completion: str
+    variables: Variables,
+    host: Variables,
+    constants: Variables,
+    render: Render,
+    *,
+    engine: bytes,
+    entry: str,
+    completion: str,
 ) -> dict[str, Any]:
     """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets."""
     derived = declaration.derive(variables, host, constants)
@@ -64,6 +71,7 @@ def declaration_of(
         ],
         "apache": apache(derived, render),
     }
+    request["engine"] = hashlib.sha256(engine).hexdigest()  # another one is another declaration
     request["salt"] = host["salt"]
     request["digest"] = digest(request)
     return request

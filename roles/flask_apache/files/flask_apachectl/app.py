@@ -126,6 +126,8 @@ def load_app(name: str | None) -> App:
     try:
         return of(name, read_json(path), str(path))
     except FileNotFoundError:
+        if (path.parent / "live.map").exists() or (path.parent / "live.map.copy").exists():
+            raise DamagedError(f"{path} is missing: run the role for this app") from None
         raise RefusedError(f"there is no app {name} on this host; apps: {', '.join(names) or 'none'}") from None
 
 

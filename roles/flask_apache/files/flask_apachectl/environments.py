@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from flask_apachectl import paths, routing, slots
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
 if TYPE_CHECKING:
@@ -70,6 +69,24 @@ def assign(app: App, release: str, environment: dict[str, str]) -> None:
     files.write(app.releases / release / "env", json.dumps(environment), mode=0o640, group=group)
 
 
+def damaged(app: App) -> list[str]:
+    """Return the path of the app's own SECRET_KEY, if the live release has one and the file is not one."""
+    path = app.conf / "secret_key"
+    try:
+        live = of_release(app, _live(app)).get("SECRET_KEY", "")
+        needed = "SECRET_KEY" not in declared(app) and re.fullmatch(GENERATED, live) is not None
+    except (DamagedError, FileNotFoundError):
+        needed = False  # whatever that is, it is named itself
+    if not path.exists():
+        return [str(path)] if needed else []
+    return [] if re.fullmatch(GENERATED.encode(), path.read_bytes()) else [str(path)]
+
+
+def _live(app: App) -> str:
+    """Return the release that serves, or did until its slot's link was damaged."""
+    return routing.slot_release(app, routing.live_slot(app)) or slots.remembered(app) or "none"
+
+
 def secret_key(app: App) -> str:
     """Return the app's own SECRET_KEY: made once, and kept.
 
@@ -81,8 +98,8 @@ def secret_key(app: App) -> str:
         if re.fullmatch(GENERATED, kept):
             return kept
     found = secrets.token_hex(KEY_BYTES)
-    with contextlib.suppress(DamagedError, FileNotFoundError, RefusedError):
-        live = of_release(app, routing.live_release(app)).get("SECRET_KEY", "")
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        live = of_release(app, _live(app)).get("SECRET_KEY", "")
         found = live if re.fullmatch(GENERATED, live) else found
     files.write(path, found, mode=0o600)
     return found

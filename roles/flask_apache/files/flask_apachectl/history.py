@@ -60,10 +60,11 @@ def _entry(line: str) -> dict[str, Any] | None:
 
 
 def damaged(app: App) -> list[str]:
-    """Return the log's path, if it has lines that cannot be read, or does not know the live release."""
-    lines, live = _lines(app), routing.slot_release(app, routing.live_slot(app))
-    unreadable = any(line and _entry(line) is None for line in lines)
-    return [str(app.history)] if unreadable or (live and not lines) else []
+    """Return the log's path, if it has lines that cannot be read, or does not know that the live release is live."""
+    live = routing.slot_release(app, routing.live_slot(app))
+    unreadable = any(line and _entry(line) is None for line in _lines(app))
+    known = live is None or last_live(read(app), None, [live]) == live
+    return [str(app.history)] if unreadable or not known else []
 
 
 def repair(app: App) -> bool:

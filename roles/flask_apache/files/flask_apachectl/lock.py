@@ -57,7 +57,7 @@ def _locked(path: Path, what: str, seconds: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 file.seek(0)
-                holder = file.read().decode().strip() or "another run"
+                holder = file.read().decode(errors="replace").strip() or "another run"
                 if time.monotonic() >= deadline:
                     raise RefusedError(f"{what} is being changed by {holder}: try again later") from None
                 time.sleep(0.2)

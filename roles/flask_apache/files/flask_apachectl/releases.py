@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import declaration, environments, history, paths, routing
+from flask_apachectl import declaration, environments, history, paths, routing, venvs
 from flask_apachectl.app import App, read_json
 from flask_apachectl.declaration import DamagedError, Spec
 from flask_apachectl.errors import RefusedError
@@ -82,8 +82,13 @@ def complete(app: App) -> list[str]:
     return [release for _, release in sorted(found, reverse=True)]
 
 
-def damaged_files(app: App, release: str, *, thorough: bool = False) -> list[str]:
-    """Return the files of a release and of its virtual environment that are missing, cut or changed."""
+def damaged_files(
+    app: App, release: str, *, thorough: bool = False, seen: dict[Path, list[str]] | None = None
+) -> list[str]:
+    """Return the files of a release, with its virtual environment, that are missing, cut or changed.
+
+    ``seen`` keeps what was found of each virtual environment, which releases share.
+    """
     directory = app.releases / release
     try:
         wanted = description(app, release)["files"]
@@ -95,7 +100,17 @@ def damaged_files(app: App, release: str, *, thorough: bool = False) -> list[str
         environments.of_release(app, release)
     except (DamagedError, FileNotFoundError):
         wrong.append(str(directory / "env"))
-    return wrong
+    venv, seen = (directory / "venv").resolve(), {} if seen is None else seen
+    if venv not in seen:
+        seen[venv] = venvs.damage(venv, thorough=thorough)
+    return wrong + seen[venv]
+
+
+def damaged(app: App, *, thorough: bool = False) -> dict[str, list[str]]:
+    """Return the kept releases that are not whole, with their files that are not."""
+    seen: dict[Path, list[str]] = {}
+    names = [path.name for path in sorted(app.releases.glob("[!.]*"))]
+    return {name: wrong for name in names if (wrong := damaged_files(app, name, thorough=thorough, seen=seen))}
 
 
 def is_irreversible(app: App, release: str) -> bool:

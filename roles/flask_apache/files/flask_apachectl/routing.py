@@ -13,6 +13,8 @@ from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flask_apachectl.app import App
 
 
@@ -94,7 +96,7 @@ def damaged(app: App) -> list[str]:
     return [
         str(path)
         for path in (app.map, app.map_copy)
-        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != wanted
+        if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != wanted
     ]
 
 
@@ -108,8 +110,14 @@ def slot_release(app: App, slot: str | None) -> str | None:
     """Return the release in a slot, if any."""
     if slot is None:
         return None
-    target = (app.home / slot).resolve()
-    return target.name if target.parent == app.releases else None
+    return release_of(app, app.home / slot)
+
+
+def release_of(app: App, link: Path) -> str | None:
+    """Return the release that a link names, if any."""
+    target = link.resolve()
+    named = target.parent == app.releases.resolve() and target.is_dir()
+    return target.name if named else None
 
 
 def end_canary(app: App) -> bool:

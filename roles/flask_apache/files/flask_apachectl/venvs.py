@@ -35,13 +35,13 @@ def is_complete(venv: Path) -> bool:
 
 
 def damage(venv: Path, *, thorough: bool = False) -> list[str]:
-    """Return the files of a virtual environment that are missing, cut or changed."""
-    if not is_complete(venv):
-        return [str(venv / "complete.json")]
-    kept = read_json(venv / "complete.json")
+    """Return the files of a virtual environment that are missing, cut or changed; its interpreter, if it is gone."""
+    note = venv / "complete.json"
+    kept = read_json(note) if python_of(venv) else {}
     if not isinstance(kept.get("files"), dict):
-        return [str(venv / "complete.json")]
-    return manifest.damage(venv, kept["files"], thorough=thorough)
+        return [str(note)]
+    wrong = manifest.damage(venv, kept["files"], thorough=thorough)
+    return wrong or ([] if is_complete(venv) else [str(venv / "bin/python")])
 
 
 def is_whole(venv: Path, python: str) -> bool:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controller.checks import values
 
+from controller.checks import values
 from tests.unit.controller.given import errors, variables
 
 PRIVATE = "https://user:correct%20horse@pypi.example.com/simple"

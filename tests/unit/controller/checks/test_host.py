@@ -81,8 +81,8 @@ def test_what_the_host_does_not_allow_is_refused_in_one_line(
     ("own", "host"),
     [
         ({"user": "clerk"}, {"user": {"uid": 1000, "group": "clerk"}}),
-        ({"user": "clerk"}, {"user": {"uid": 1000}}),  # an older inspect_host.py
-        # The distribution's Python has been upgraded: the neighbour's next deploy will find it too.
+        ({"user": "clerk"}, {"user": {"uid": 1000}}),  # of an older engine
+        # The distribution's Python has been upgraded; the other app's next deploy will use it, too.
         ({"python": "/opt/shop/bin/python3", "mod_wsgi_source": "pip"}, {"python": "3.12"}),
         ({}, {"python": "3.12", "distribution_python": "3.12", "apps": [{"app": "old", "python_version": "3.11"}]}),
     ],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller.checks import values
 
+from controller.checks import values
 from tests.unit.controller.given import SPEC, errors, refused, variables
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ CONTROL = "must not contain control characters, got "
 @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\x7f", "\u0085", "\u2028", "\t"])
 def test_no_variable_takes_a_control_character(source: Path, character: str) -> None:
     text = [name for name, spec in SPEC.items() if spec["type"] in ("str", "path") and "choices" not in spec]
-    for name in sorted({*text} - {"flask_apache_git_key"}):  # which has lines, and reaches no file of Apache's
+    for name in sorted({*text} - {"flask_apache_git_key"}):  # a key has several lines
         value = f"a{character}Alias /x /etc"
         found = errors({**variables(source), name: value})
         assert any(line.startswith(f"{name} {CONTROL}") for line in found), name

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller.checks import ranges, types
 
+from controller.checks import ranges, types
 from tests.unit.controller.given import SPECS, errors, refused, variables
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
                 {"url": "/a/b", "path": "site-packages/a/static", "immutable": True},
             ]
         },
-        {"app": "shop", "user": "shop", "server_name": "shop.example.com"},  # the app itself is no neighbour
+        {"app": "shop", "user": "shop", "server_name": "shop.example.com"},  # the app itself
         {"server_name": "shop.example.com", "mount": "/blog"},
         {"server_name": "shop.example.com", "port": 81},
         {"server_name": "shop.example.com", "mount": "/blog", "default_server": True},  # the same default

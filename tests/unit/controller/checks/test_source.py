@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from controller.checks import source as checks
 from controller.checks import values
-
 from tests.unit.controller.given import SECRET, errors, refused, variables
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""The words of an error, and how values are read."""
+"""The wording of errors, and how values are read."""
 
 from __future__ import annotations
 
 import pytest
+
 from controller.checks import values
 
 

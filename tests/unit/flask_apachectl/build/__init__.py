@@ -1,1 +1,1 @@
-"""Tests of what builds a release."""
+"""Tests of building a release."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import pack
-
 from tests.unit.flask_apachectl.build.sources import sh
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def get(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Get:
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository with a branch, tags, and an app in a directory of its own."""
+    """Return a repository with a branch, tags, and an app in a subdirectory."""
     path = tmp_path_factory.mktemp("git") / "repository"
     path.mkdir()
     (path / "app.py").write_text("app = 1\n")
@@ -79,7 +79,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Return a function that packs the source and returns the answer, which must be one of success."""
+    """Return a function that packs the source, expects success, and returns the answer."""
 
     def packed(*exclude: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(json.dumps(pack.pack(source, tmp_path / "cache", exclude, gitignore=True)))
@@ -91,7 +91,7 @@ def run(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Call
 
 @pytest.fixture
 def fail(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return a function that packs the source, which must fail in one line, and returns the line."""
+    """Return a function that packs the source, expects an error of one line, and returns it."""
 
     def failed() -> str:
         with pytest.raises(pack.SourceError) as caught:

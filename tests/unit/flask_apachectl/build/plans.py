@@ -1,4 +1,4 @@
-"""What the tests of lock files share: a plan, or why there is none."""
+"""Helpers of the tests of lock files: a plan, or the error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl.build import locks
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ BACKEND = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptool
 
 
 def plan(source: Path, **question: object) -> dict[str, Any]:
-    """Return the plan for a source; by default nothing is said, and the app is app.py."""
+    """Return the plan for a source; by default without variables, and with the app in app.py."""
     defaults: dict[str, Any] = {
         "requirements": None,
         "constraints": [],
@@ -33,7 +34,7 @@ def plan(source: Path, **question: object) -> dict[str, Any]:
 
 
 def refused(source: Path, **question: object) -> str:
-    """Return why there is no plan for a source."""
+    """Return the error for a source without a plan."""
     with pytest.raises(locks.DependencyError) as caught:
         plan(source, **question)
     return str(caught.value)

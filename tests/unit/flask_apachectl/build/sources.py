@@ -1,4 +1,4 @@
-"""What the tests of fetching share: a shell, archives, and the content of a packed source."""
+"""Helpers of the tests of fetching: a shell, archives, and the content of a packed source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IDENTITY = {
 
 
 def sh(command: str, cwd: Path, **environment: str) -> str:
-    """Run a shell command and return what it printed, without the line's end."""
+    """Run a shell command and return its output without the final newline."""
     argv = ["sh", "-c", command]
     done = subprocess.run(argv, cwd=cwd, env=IDENTITY | environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -44,7 +44,7 @@ def content(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def tar_of(*members: tuple[str, Any], mode: str = "w:gz") -> bytes:
-    """Return a tar archive: each member is a name, and its text or what to set of its TarInfo."""
+    """Return a tar archive. Each member is a name, and its text or attributes of its TarInfo."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as tar:  # type: ignore[call-overload]
         for name, what in members:

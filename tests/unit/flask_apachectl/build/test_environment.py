@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import releases
 from flask_apachectl.build import environment
-
 from tests.unit.flask_apachectl.samples import shop
 
 if TYPE_CHECKING:

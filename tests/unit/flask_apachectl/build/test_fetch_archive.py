@@ -1,4 +1,4 @@
-"""Sources in archives, with what may be wrong with them."""
+"""Sources in archives, and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import archive as archives
-
 from tests.unit.flask_apachectl.build.sources import checksum, content, tar_of, zip_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_a_zip_archive(use: Get) -> None:
             ("shop/", "", 0o40755),
             ("shop/app.py", "app = 1\n", 0o100644),
             ("shop/run.sh", "#!/bin/sh\n", 0o100755),
-            ("shop/plain", "", 0),  # from a system without modes
+            ("shop/plain", "", 0),  # made on a system without file modes
             ("shop/latest", "app.py", 0o120777),
         )
     )
@@ -161,14 +161,14 @@ def test_an_archive_with_another_checksum_is_refused(use: Get) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """A web server that hands out one archive, to who knows the password; counts requests."""
+    """A web server that serves one archive to clients with the password, and counts requests."""
 
     archive = tar_of(*GOOD)
     requests = 0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a request."""
+    """Answer one request."""
 
     server: Server
 
@@ -181,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.server.archive if allowed else b"")
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Sources that the build user fetches on the host, while root takes over the archive."""
+"""Sources that the build user fetches on the host; root takes over the archive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build import fetch
 
+from flask_apachectl.build import fetch
 from tests.unit.flask_apachectl.build.sources import content, sh
 from tests.unit.programs import FILES
 
@@ -45,7 +45,7 @@ def incoming(tmp_path: Path) -> Path:
 
 
 def get(repository: Path, incoming: Path, command: Sequence[str] = COMMAND, **more: Any) -> fetch.Answer:  # noqa: ANN401 - fields of Wanted
-    """Get a source as root does, though the build user is the one who runs the tests; nothing else may be left."""
+    """Get a source as root does. The build user is the user that runs the tests. Check that nothing else is left."""
     cache = incoming.with_name("cache")
     here = {"cache": str(cache), "user": getpass.getuser(), "incoming": str(incoming)}
     try:
@@ -105,7 +105,7 @@ def test_an_answer_does_not_choose_the_path(repository: Path, incoming: Path) ->
 
 @pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-B", "-c", ON_HOST, *COMMAND]], ids=["user", "root"])
 def test_a_killed_run_leaves_no_key(repository: Path, incoming: Path, tmp_path: Path, command: list[str]) -> None:
-    """A terminated one removes it, whether the signal reaches the build user's process or root's."""
+    """A terminated fetch removes it, whether the signal reaches the build user's process or root's."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/ssh").write_text(f"#!/bin/sh\ntouch {tmp_path}/began\nexec sleep 60\n")
     (tmp_path / "bin/ssh").chmod(0o755)

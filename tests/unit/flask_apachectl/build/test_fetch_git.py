@@ -1,4 +1,4 @@
-"""Sources in git repositories of this machine, with what may be wrong with them."""
+"""Sources in git repositories on this machine, and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.build import fetch
 from flask_apachectl.build.fetch import git as git_sources
-
 from tests.unit.flask_apachectl.build.sources import content, sh
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_a_version_is_a_branch_or_a_tag(get: Get, repository: Path, version: str
 
 @pytest.mark.parametrize("allowed", ["true", "false"])
 def test_a_version_is_a_commit(get: Get, repository: Path, allowed: str) -> None:
-    """Also one that no branch points to, and where the server hands out nothing else."""
+    """Also a commit that no branch points to, and from a server that only sends branches and tags."""
     sh(f"git config uploadpack.allowAnySHA1InWant {allowed} && git config protocol.version 0", repository)
     commit = sh("git rev-parse main~1", repository)
     assert content(get("git", repository, git_version=commit))["app.py"] == "app = 1\n"
@@ -68,7 +68,7 @@ def test_the_archive_is_the_same_wherever_it_is_made(get: Get, repository: Path,
 def test_what_is_at_hand_is_not_fetched_again(get: Get, repository: Path) -> None:
     commit = sh("git rev-parse main", repository)
     first = get("git", repository)
-    shutil.rmtree(repository / ".git/objects")  # whoever fetches now fails
+    shutil.rmtree(repository / ".git/objects")  # fetching fails now
     (repository / ".git/objects").mkdir()
     assert get("git", repository, git_version=commit) == first
     Path(first["archive"]).unlink()
@@ -116,7 +116,7 @@ def test_a_submodule_by_another_protocol_is_refused(get: Get, repository: Path, 
 def test_hooks_and_filters_of_nobody_run(
     get: Get, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a user's configuration, nor one that the repository brings, starts a program."""
+    """Neither the user's configuration nor the repository's starts a program."""
     ran, hooks = tmp_path / "ran", tmp_path / "home/hooks"
     hooks.mkdir(parents=True)
     for path in (hooks / "post-checkout", repository / ".git/hooks/post-checkout"):
@@ -228,7 +228,7 @@ def test_a_failure_says_what_it_means(said: str, meant: str) -> None:
 def test_credentials_of_a_url_reach_the_server_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are in no argument, which every user could see, and in no message."""
+    """They appear neither in arguments, which every user can see, nor in messages."""
     wanted = fetch.Wanted("git", "https://me:t%40ken@git.example.com:8443/shop.git", str(tmp_path))
     git = git_sources.Git(wanted, tmp_path, tmp_path / "tree")
     assert (git.url, git.shown) == (

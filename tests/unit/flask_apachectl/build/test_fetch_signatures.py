@@ -1,4 +1,4 @@
-"""Only commits and tags that a signer signed are used."""
+"""Only commits and tags that are signed by a signer are used."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_only_what_a_signer_signed_is_used(get: Get, repository: Path, signers: 
     assert "so it is refused" in refused["msg"]
     answer = get("git", repository, git_version=version, git_signers=[eve, ann])
     assert content(answer)["app.py"] == "app = 2\n"
-    # What the host has is verified, too, when the signers are others; but not twice.
+    # What the host has is verified again if the signers have changed, but not otherwise.
     had = {"git_version": version, "have": [answer["id"]]}
     assert get("git", repository, **had, git_signers=[eve])["failed"]
     shutil.rmtree(repository / ".git/objects")

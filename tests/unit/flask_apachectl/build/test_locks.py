@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.locks import choose
 
+from flask_apachectl.build.locks import choose
 from tests.unit.programs import FILES
 
 if TYPE_CHECKING:

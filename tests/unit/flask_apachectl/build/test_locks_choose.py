@@ -1,12 +1,12 @@
-"""Which file says what a source needs."""
+"""Which file lists the dependencies of a source."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl.build.locks import choose
 
+from flask_apachectl.build.locks import choose
 from tests.unit.flask_apachectl.build.plans import (
     PROJECT,
     plan,

@@ -1,4 +1,4 @@
-"""What pyproject.toml asks for."""
+"""Dependencies from pyproject.toml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_what_a_project_needs_is_installed_and_the_project_runs_from_its_source(
     (tmp_path / "pyproject.toml").write_text(PROJECT + OPTIONAL + BACKEND)
     found = plan(tmp_path, extras=["all"])
     assert (found["lines"], found["steps"]) == (["flask>=3", "redis", "psycopg"], [["-r", "/lines"]])
-    assert not found["tied"], "a change of code would build anew"
+    assert not found["tied"], "a change of code would build another virtual environment"
 
 
 @pytest.mark.parametrize(

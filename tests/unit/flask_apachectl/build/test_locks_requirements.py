@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from flask_apachectl.build.locks import requirements
 
+from flask_apachectl.build.locks import requirements
 from tests.unit.flask_apachectl.build.plans import (
     ONE,
     plan,
@@ -40,7 +40,7 @@ def test_hashes_are_required_as_soon_as_there_are_some(tmp_path: Path, text: str
 def test_an_included_file_counts(tmp_path: Path, line: str) -> None:
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements.txt").write_text(line.format("requirements/base.txt") + "\n")
-    (tmp_path / "requirements/base.txt").write_text("-r more.txt\n")  # relative to the file that says it
+    (tmp_path / "requirements/base.txt").write_text("-r more.txt\n")  # relative to the file that includes it
     (tmp_path / "requirements/more.txt").write_text("flask==3.1\n")
     before = plan(tmp_path)["inputs"]
     (tmp_path / "requirements/more.txt").write_text("flask==3.2\n")
@@ -94,15 +94,15 @@ def test_a_link_into_the_build_is_refused(tmp_path: Path, line: str) -> None:
         ("lib @ file:vendor/lib.whl", True),
         ("--find-links vendor", True),
         ("-f vendor", True),
-        # A comment is no path: pip-compile writes such ones, and every deploy would build anew.
+        # A comment is not a path. pip-compile writes such comments; each deploy would build a virtual environment.
         pytest.param("    # via -r requirements/base.in", False),
         pytest.param("#    uv pip compile requirements/base.in -o requirements.txt", False),
         pytest.param("flask # see docs/flask.md", False),
-        # What an included file says counts by itself; its place does not.
+        # The content of an included file matters, its path does not.
         pytest.param("-r requirements/base.txt", False),
         pytest.param("-c ../constraints.txt", False),
-        pytest.param("lib-1.0-py3-none-any.whl", True),  # pip takes an existing file for itself
-        pytest.param("lib @ file:///srv/wheels/lib.whl", True),  # as /srv/wheels/lib.whl is
+        pytest.param("lib-1.0-py3-none-any.whl", True),  # pip installs an existing file
+        pytest.param("lib @ file:///srv/wheels/lib.whl", True),  # the same file as /srv/wheels/lib.whl
     ],
 )
 def test_what_is_the_sources_own(line: str, *, local: bool) -> None:

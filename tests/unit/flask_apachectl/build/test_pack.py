@@ -1,4 +1,4 @@
-"""Which files of a source reach the host, and under which id."""
+"""Which files of a source are shipped, and the source's id."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.fetch import pack
 
+from flask_apachectl.build.fetch import pack
 from tests.unit.flask_apachectl.build.sources import names
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_the_id_is_the_same_whatever_the_clock_and_the_order(
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: sorted(scandir(path), key=lambda e: e.name, reverse=True))
     assert run() == before
-    assert archive.stat().st_mtime_ns == made  # packed once
+    assert archive.stat().st_mtime_ns == made  # packed only once
 
 
 def edit_content(source: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_pipe_is_refused(fail: Callable[[], str], source: Path) -> None:
 
 
 def test_a_socket_is_refused(fail: Callable[[], str], source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(source)  # a socket's path is short
+    monkeypatch.chdir(source)  # a socket's path must be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
         assert "is a socket, a pipe or a device" in fail()
@@ -191,7 +191,7 @@ def test_an_unreadable_file_is_named(fail: Callable[[], str], source: Path, monk
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # root could read every real file
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root can read every real file
     assert fail() == f"[Errno 13] Permission denied: '{source}/app.py'"
 
 

@@ -7,10 +7,10 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.build.fetch import pack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flask_apachectl.build.fetch import pack
 from tests.unit.flask_apachectl.build.sources import names
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_without_git_the_same_is_ignored(work_tree: Path, ignored: dict[str, str
 
 
 def test_a_work_tree_ships_what_git_would_have(run: Callable[..., dict[str, Any]], source: Path) -> None:
-    """What is tracked, though ignored; what is not tracked yet; not what is ignored, gone, or an empty directory."""
+    """Ships tracked files, even if ignored, and untracked files; not ignored or deleted files, or empty directories."""
     (source / ".gitignore").write_text("*.html\n*.log\nbuilt/\n")
     (source / "gone.py").touch()
     (source / "empty").mkdir()
@@ -91,7 +91,7 @@ def test_a_directory_of_a_work_tree_has_the_ignore_files_above(source: Path) -> 
 
 
 def test_a_directory_that_is_ignored_as_a_whole_is_no_work_tree(source: Path) -> None:
-    """As below a home directory that is kept in git and ignores everything else."""
+    """As in a home directory that is a git repository and ignores everything else."""
     (source / ".gitignore").write_text("*\n")
     git(source, "init", "-q")
     members = pack.collect(source / "pages", [], pack.not_ignored(source / "pages", source / "pages"))

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import routing, venvs
 from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files
-
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("apache", [True, False])
 def test_the_strategy_becomes_rolling(host: Host, *, apache: bool) -> None:
-    """The release of the pool that will be gone serves from the other one, be Apache down or not."""
+    """The release of the pool that is removed moves to the other one, whether Apache runs or not."""
     live = [host.deploy(source)["release"] for source in SOURCES[:2]][-1]
     assert routing.live_slot(host.app) == "green"
     host.apache.running = apache
@@ -36,7 +36,7 @@ def test_the_strategy_becomes_rolling(host: Host, *, apache: bool) -> None:
     assert host.deploy(SOURCES[1])["changed"] is False
 
 
-def test_a_release_whose_virtual_environment_broke_is_built_anew(host: Host) -> None:
+def test_a_release_whose_virtual_environment_broke_is_rebuilt(host: Host) -> None:
     release = host.deploy(SOURCES[0])["release"]
     venv = (host.app.releases / release / "venv").resolve()
     (venv / "bin/python").unlink()
@@ -45,8 +45,8 @@ def test_a_release_whose_virtual_environment_broke_is_built_anew(host: Host) -> 
     assert (host.debris(), host.releases()) == ([], [release])
 
 
-def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_built_anew(tmp_path: Path) -> None:
-    """Killed at any moment: its directory is there all the time, and the next run builds to the end."""
+def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_rebuilt(tmp_path: Path) -> None:
+    """Killed at any moment, its directory always exists, and the next run completes the build."""
     for moment in itertools.count():
         host = Host(tmp_path / str(moment))
         try:
@@ -68,7 +68,7 @@ def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_bu
 
 
 def test_a_source_that_another_run_has_shipped_is_left_for_it(host: Host) -> None:
-    """Two runs of the role ship before one of them has the lock; what a killed run shipped goes after an hour."""
+    """Two runs may ship before one gets the lock. What a killed run has shipped is removed after an hour."""
     host.ship(SOURCES[1])
     host.ship(SOURCES[2])
     incoming = host.app.home / "incoming"
@@ -95,12 +95,12 @@ def test_a_full_disk_gives_its_room_back(host: Host, monkeypatch: pytest.MonkeyP
     assert host.deploy(SOURCES[3])["changed"] is True
 
 
-def test_a_lost_map_is_written_anew(host: Host) -> None:
+def test_a_lost_map_is_written_again(host: Host) -> None:
     release = [host.deploy(source)["release"] for source in SOURCES[:2]][-1]
     before = host.app.map.read_text()
     for damage in ("", "base red\n"):
         host.app.map.write_text(damage)
-        assert host.live() == release  # as the copy says
+        assert host.live() == release  # from the copy
         host.command("activate", release=release)
         assert (host.app.map.read_text(), host.live()) == (before, release)
         host.app.map_copy.write_text(damage)

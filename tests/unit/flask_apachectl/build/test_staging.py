@@ -9,9 +9,9 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.build import staging
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.samples import changed, listed
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    """Return a member of an archive; it is this user's, so that anybody may unpack it."""
+    """Return a member of an archive that belongs to this user, so that the tests can unpack it."""
     found = tarfile.TarInfo(name)
     found.type, found.linkname, found.uid, found.gid = kind, link, os.getuid(), os.getgid()
     return found
 
 
 def unpack(tmp_path: Path, *members: tarfile.TarInfo) -> Path:
-    """Unpack an archive two directories below ``tmp_path``, and return where."""
+    """Unpack an archive two directories below ``tmp_path``, and return the directory."""
     destination = tmp_path / "partial/app"
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -66,7 +66,7 @@ LINK, HARD_LINK = tarfile.SYMTYPE, tarfile.LNKTYPE
 def test_an_archive_that_leaves_its_place_is_refused(tmp_path: Path, name: str, kind: bytes, link: str) -> None:
     with pytest.raises(RefusedError, match=re.escape(f"{name}, which leads out of it")):
         unpack(tmp_path, member("before"), member(name, kind, link))
-    assert listed(tmp_path) == []  # nothing of it, not even what is harmless
+    assert listed(tmp_path) == []  # nothing is unpacked, not even the harmless members
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_source_is_staged_from_a_release_of_it(app: App) -> None:
 
 @pytest.fixture
 def linked(app: App) -> App:
-    """Return an app that wants two paths of its source to lead to its data."""
+    """Return an app in whose source two paths become links to its data."""
     wanted = [("own", "instance"), ("uploads", ""), ("media/pictures", "static/pictures")]
     return changed(app, data_directories=[{"name": name, "link": link} for name, link in wanted])
 

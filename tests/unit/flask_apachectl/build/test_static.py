@@ -1,4 +1,4 @@
-"""Which static files visitors may have."""
+"""Which static files are published."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import interpreter
 from flask_apachectl.build import static
 from flask_apachectl.errors import RefusedError

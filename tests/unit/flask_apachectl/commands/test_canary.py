@@ -6,10 +6,10 @@ import argparse
 import contextlib
 
 import pytest
+
 from flask_apachectl import history, routing
 from flask_apachectl.commands import canary
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.model import ROLLING, SOURCES, Host, Meanwhile
 
 

@@ -6,15 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from flask_apachectl.host import report
-
 from tests.unit.flask_apachectl.model import SOURCES, Host
 
 if TYPE_CHECKING:
     import pytest
 
 
-def test_a_full_disk_keeps_nobody_from_making_room(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even the name of the lock's holder finds room then."""
+def test_releases_can_be_removed_when_the_disk_is_full(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is not even room for the name of the lock's holder."""
     for source in SOURCES[:3]:
         host.deploy(source)
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Deploying again what is on the host."""
+"""Deploying a source that is on the host again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def test_who_waited_for_a_deploy_does_not_undo_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`flask-apachectl deploy` means the live source, once it has the lock."""
+    """`flask-apachectl deploy` deploys the source that is live when it gets the lock."""
     host.deploy(SOURCES[0])
     Meanwhile(host, monkeypatch, lambda: host.deploy(SOURCES[1]))
     host.command("deploy")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 
@@ -34,7 +34,7 @@ def test_a_rollback_behind_an_irreversible_release_is_refused_unless_forced(host
     two = host.deploy(SOURCES[1])["release"]
     host.reconfigure(irreversible=False)
     three = host.deploy(SOURCES[2])["release"]
-    assert host.command("rollback")["release"] == two  # not behind it
+    assert host.command("rollback")["release"] == two  # not across it
     for options in ({"release": one}, {"release": one, "plan": True}):
         with pytest.raises(RefusedError, match=f"{two} cannot be undone.*Still serving {two}"):
             host.command("rollback", **options)

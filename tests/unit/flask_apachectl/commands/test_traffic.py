@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask_apachectl import routing
 from flask_apachectl.routing import Routes
-
 from tests.unit.flask_apachectl.model import SOURCES, Host
 
 

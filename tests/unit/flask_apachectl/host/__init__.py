@@ -1,1 +1,1 @@
-"""Tests of what every command needs of the host."""
+"""Tests of what all commands use on the host."""

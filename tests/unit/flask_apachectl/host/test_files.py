@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask_apachectl.host import files
 
+from flask_apachectl.host import files
 from tests.support.commands import is_root
 from tests.unit.flask_apachectl.samples import listed
 
@@ -111,7 +111,7 @@ def test_a_tree_is_removed(tree: Path) -> None:
     (tree / "closed").chmod(0o700)
     files.remove(tree)
     assert listed(tree.parent) == ["outside"]
-    files.remove(tree)  # what is gone is gone
+    files.remove(tree)  # a missing file is not an error
 
 
 def test_debris_is_removed(tree: Path) -> None:

@@ -1,13 +1,14 @@
-"""How rows are shown as a table."""
+"""Tables in the engine's output."""
 
 from __future__ import annotations
 
 import string
 from typing import Any
 
-from flask_apachectl.host import report
 from hypothesis import given
 from hypothesis import strategies as st
+
+from flask_apachectl.host import report
 
 WORDS = st.text(string.ascii_letters + string.digits + "-_.:", min_size=1, max_size=40)
 

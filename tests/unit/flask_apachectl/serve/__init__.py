@@ -1,1 +1,1 @@
-"""Tests of the live side."""
+"""Tests of starting, probing and switching."""

@@ -9,11 +9,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl import history, routing
 from flask_apachectl.build import preparation
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
-
 from tests.unit.flask_apachectl.kills import Killed
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("host", [{}, {"strategy": "rolling"}], indirect=True)
 def test_a_disk_that_is_full_at_the_switch_leaves_the_live_release(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said what serves; the idle pool gets its release back, and the next run does all of it."""
+    """The message names the live release, the idle pool gets its release back, and the next run completes it."""
     good, bad = host.deploy(SOURCES[0])["release"], host.prepare(SOURCES[1])
 
     def full(*_: object, **__: object) -> None:
@@ -52,7 +52,7 @@ def test_a_burst_of_errors_after_the_switch_switches_back(host: Host, monkeypatc
 @pytest.mark.parametrize("host", [{"soak": 5, "soak_errors": 2}], indirect=True)
 @pytest.mark.parametrize("closed", ["maintenance", "drain"])
 def test_what_a_closed_app_answers_is_no_burst(host: Host, monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
-    """Its 503 are Apache's own, to visitors or to load balancers."""
+    """Apache itself sends those 503 answers, to visitors or load balancers."""
     host.deploy(SOURCES[0])
     host.command(closed, state="on")
     monkeypatch.setattr(logs.AccessLog, "errors", lambda _: 3)
@@ -60,9 +60,9 @@ def test_what_a_closed_app_answers_is_no_burst(host: Host, monkeypatch: pytest.M
 
 
 def after_a_kill_at(moment: int, directory: Path, sources: tuple[str, ...], strategy: str) -> list[str] | None:
-    """Deploy sources, the last one killed at a moment and then activated again; None when it was done before.
+    """Deploy sources; kill the last deploy at a moment, then activate again. Return None if it was not killed.
 
-    Returns the release, and what the processes of the live pool run.
+    Return the release, and the releases that the processes of the live pool run.
     """
     host = Host(directory, strategy=strategy)
     try:
@@ -110,7 +110,7 @@ def test_a_deploy_killed_at_any_moment_is_finished_by_the_next_run(
 
 
 def test_activating_the_live_release_ends_a_canary(host: Host) -> None:
-    """Its message says that it serves."""
+    """Its message says that it is live."""
     one, two = (host.deploy(source)["release"] for source in SOURCES[:2])
     host.command("canary", canary=10, release=one)
     host.command("activate", release=two)

@@ -1,4 +1,4 @@
-"""What a failed health check says."""
+"""The messages of failed health checks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import http.server
 import threading
 
 import pytest
-from flask_apachectl.serve import health
 
+from flask_apachectl.serve import health
 from tests.unit.flask_apachectl.samples import shop
 
 
@@ -24,7 +24,7 @@ def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> N
             self.wfile.write(b"the queue is\n full")
 
         def log_message(self, *_: object) -> None:
-            """Stay silent."""
+            """Do not answer."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.handle_request).start()

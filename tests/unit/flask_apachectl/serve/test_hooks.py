@@ -1,10 +1,10 @@
-"""When the app's own commands run in a deploy, and what a failing one does."""
+"""When hooks run in a deploy, and what happens when one fails."""
 
 from __future__ import annotations
 
 import pytest
-from flask_apachectl.errors import RefusedError
 
+from flask_apachectl.errors import RefusedError
 from tests.unit.flask_apachectl.model import PROCESSES, SOURCES, Host, serving
 
 
@@ -82,7 +82,7 @@ def test_a_hook_for_one_host_is_left_to_it(host: Host) -> None:
 
 
 def test_no_hook_runs_in_an_image(host: Host) -> None:
-    """Its database is elsewhere."""
+    """Its database is not available."""
     host.apache.running = False
     host.deploy(SOURCES[0])
     assert host.hooks == []

@@ -1,4 +1,4 @@
-"""How visitors' errors are counted in the access log, also across a rotation."""
+"""Counting visitors' errors in the access log, also across a rotation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import logs
-
 from tests.unit.flask_apachectl.samples import changed
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def test_what_visitors_got_is_counted(
     path = tmp_path / "access.log"
     path.write_text(BEFORE)
     log = logs.AccessLog(changed(app, access_log=str(path)))
-    assert log.errors() == 0  # what was before is no fault of the new release
+    assert log.errors() == 0  # earlier errors do not count for the new release
     with path.open("a") as file:
         file.write(3 * line)
     assert log.errors() == (3 if counts else 0)
     with path.open("a") as file:
-        file.write(BEFORE[:60])  # half of a line is none yet
+        file.write(BEFORE[:60])  # an incomplete line does not count yet
     assert log.errors() == (3 if counts else 0)
 
 
@@ -66,7 +66,7 @@ def test_a_visitor_without_a_name_is_counted(app: App, tmp_path: Path) -> None:
 def test_a_burst_of_errors_names_the_release(app: App, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     log = logs.AccessLog(changed(app, access_log=str(path)))
-    log.refuse_more_than(0, "r1")  # there may be no log yet
+    log.refuse_more_than(0, "r1")  # the log may not exist yet
     path.write_bytes(b"\xff\n" + 5 * BEFORE.encode())
     log.refuse_more_than(5, "r1")
     with pytest.raises(RefusedError, match="release r1 answered 5 requests of visitors with 5xx"):
@@ -75,7 +75,7 @@ def test_a_burst_of_errors_names_the_release(app: App, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rotation", ["a new file a day", "moved away", "emptied"])
 def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation: str) -> None:
-    """A soak may last beyond midnight; nothing is counted twice, and no line of the old file is missed."""
+    """A soak may last past midnight. No line is counted twice or missed."""
     path, old, new = (tmp_path / name for name in ("access.log", "access.1", "access.2"))
     old.write_text(10 * BEFORE)
     path.hardlink_to(old)  # as rotatelogs -L does
@@ -87,7 +87,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
         file.write(BEFORE)
         file.flush()
         if rotation == "emptied":
-            assert log.errors() == 3  # what comes between the last look and a truncation is lost
+            assert log.errors() == 3  # lines between the last read and a truncation are lost
             os.truncate(path, 0)
         else:
             path.unlink()
@@ -104,7 +104,7 @@ def test_errors_are_counted_across_a_rotation(app: App, tmp_path: Path, rotation
 
 
 def test_only_what_is_new_is_read(app: App, tmp_path: Path) -> None:
-    """A look costs what came since the last one, not the whole soak."""
+    """A read only reads what is new, not everything since the soak began."""
     path = tmp_path / "access.log"
     log = logs.AccessLog(changed(app, access_log=str(path)))
     path.write_text(1000 * BEFORE)

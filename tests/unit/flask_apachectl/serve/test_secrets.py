@@ -1,16 +1,16 @@
-"""A release that becomes live gives its secrets to all kept releases."""
+"""When a release becomes live, all kept releases get its secrets."""
 
 from __future__ import annotations
 
 import pytest
+
 from flask_apachectl import environments
 from flask_apachectl.errors import RefusedError
-
 from tests.unit.flask_apachectl.model import BROKEN, SOURCES, Host
 
 
 def test_a_changed_secret_replaces_the_old_one_everywhere(host: Host) -> None:
-    """Other variables stay a release's own."""
+    """Other variables stay as they were."""
     host.declare(API_TOKEN="old", COLOUR="red", OLD_TOKEN="gone")
     one = host.deploy(SOURCES[0])["release"]
     host.declare(API_TOKEN="new", COLOUR="blue", NEW_TOKEN="come")
@@ -34,13 +34,13 @@ def test_a_refused_release_changes_no_secret_of_the_others(host: Host) -> None:
         host.deploy(BROKEN)
     assert environments.of_release(host.app, one)["API_TOKEN"] == "old"
     host.declare(API_TOKEN="old")
-    assert host.deploy(SOURCES[0])["changed"]  # the refused one has it now
+    assert host.deploy(SOURCES[0])["changed"]  # the refused release has it now
     assert host.secrets() == {"old"}
 
 
 @pytest.mark.parametrize("last", ["old", "new"])
 def test_a_run_after_a_rollback_makes_what_is_declared_live_and_the_next_changes_nothing(host: Host, last: str) -> None:
-    """Even if the release by that name is live already, but has got another secret since."""
+    """Even if the release with that id is live already, but has another secret by now."""
     host.declare(API_TOKEN="old")
     one = host.deploy(SOURCES[0])["release"]
     host.declare(API_TOKEN="new")

@@ -1,4 +1,4 @@
-"""How a release starts beside the live one, and what happens when it does not become healthy."""
+"""Starting a release beside the live one, and what happens if it does not become healthy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import pools
-
 from tests.unit.flask_apachectl.model import BROKEN, COLD, PROCESSES, ROLLING, SOURCES, Host, serving
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_a_rolled_release_that_is_not_healthy_is_rolled_back(host: Host) -> None
 
 @ROLLING
 def test_a_pool_without_processes_is_probed_too(host: Host) -> None:
-    """A pool whose processes all have ended, and are being started again, has none to replace."""
+    """If all processes of a pool have ended and are being restarted, there are none to replace."""
     good = host.deploy(SOURCES[0])["release"]
     workers = host.apache.workers
     for source, goes_live in ((BROKEN, False), (SOURCES[1], True)):

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
 from flask_apachectl import paths, routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import units
-
 from tests.unit.flask_apachectl import samples
 
 QUEUE, CLOCK = "flask-apache-shop-queue@1.service", "flask-apache-shop-clock@1.service"
@@ -20,7 +20,7 @@ OTHERS = ["flask-apache-shop-x-queue@1.service", "flask-apache-shop-x.target", "
 
 
 class Systemd:
-    """As much of systemd as the engine sees: units and whether they run, and what it was told to do."""
+    """What the engine sees of systemd: units, their states, and the commands that it received."""
 
     def __init__(self) -> None:
         self.active = dict.fromkeys(OTHERS, "active")
@@ -28,7 +28,7 @@ class Systemd:
         self.dies = ""
 
     def systemctl(self, *arguments: str) -> str:
-        """Do what systemctl does."""
+        """Simulate systemctl."""
         command, *names = arguments
         if command == "list-units":
             return "".join(f"{name} loaded {state} running Some thing\n" for name, state in self.active.items())
@@ -65,16 +65,16 @@ class Shop:
         self.app = samples.shop(workers=workers, timers=["nightly"], manage_service=True, units=definitions)
 
     def declare(self, **changes: object) -> None:
-        """Let the live release declare other units."""
+        """Change the units of the live release."""
         self.app = samples.changed(self.app, **changes)
 
     def define(self, changes: dict[str, str]) -> None:
-        """Declare other definitions of units; an empty one goes."""
+        """Change the definitions of units; an empty one removes the unit."""
         definitions = self.app.spec.units | {f"flask-apache-shop-{name}": text for name, text in changes.items()}
         self.declare(units={name: text for name, text in definitions.items() if text})
 
     def follow(self) -> list[str]:
-        """Let the units follow the live release, and return what systemd was told."""
+        """Make the units follow the live release, and return the commands that systemd received."""
         self.systemd.told.clear()
         changed = units.follow(self.app)
         assert changed == bool(self.systemd.told)

@@ -1,4 +1,4 @@
-"""Make the table of entries."""
+"""Create the table of entries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,12 +8,12 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make it."""
+    """Create the table."""
     op.create_table(
         "entry", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("text", sa.String(), nullable=False)
     )
 
 
 def downgrade() -> None:
-    """Remove it."""
+    """Drop the table."""
     op.drop_table("entry")

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from flask_apachectl.build.locks import choose, lockfile
-
 from controller.checks import source, values
+from flask_apachectl.build.locks import choose, lockfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import report
+from flask_apachectl.host import facts, report
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -26,6 +28,17 @@ def pid() -> int | None:
         return pid if Path(f"/proc/{pid}/comm").read_text().strip() == "apache2" else None
     except (OSError, ValueError):
         return None
+
+
+def has_wanted_module() -> bool:
+    """Tell whether the running Apache has the mod_wsgi that its configuration names now."""
+    paths_wanted = [
+        os.path.realpath(found)
+        for path in (paths.APACHE / "mods-enabled").glob("*wsgi.load")
+        for found in re.findall(r"(?m)^\s*LoadModule\s+wsgi_module\s+(\S+)", facts.read(path))
+    ]
+    mapped = {line.split()[-1] for line in facts.read(Path(f"/proc/{pid()}/maps")).splitlines()}
+    return bool(paths_wanted) and set(paths_wanted) <= mapped
 
 
 def expect_none(app: App) -> None:

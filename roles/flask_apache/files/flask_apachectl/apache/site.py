@@ -6,6 +6,7 @@ and port, belongs to all apps below it; what mod_wsgi has once for the whole Apa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
-STOCK = "000-default.conf"
+STOCK = "000-default.conf"  # its link is not recorded: somebody may enable or disable it by hand
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
 
@@ -83,14 +84,18 @@ def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> li
 
     ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
     """
-    steps: list[Wanted] = []
-    if declared:
-        steps += _module_links(declared)
-        steps += _own(name, apps[name], declared)
-    steps += _virtual_hosts(apps)
-    steps += _stock_site(apps)
-    steps += _left_behind(apps, name, declared)
-    return steps
+    own_part = own(name, apps[name], declared) if declared else []
+    return [*own_part, *shared(apps), *_left_behind(apps, name, declared)]
+
+
+def own(name: str, site: Site, declared: Declared) -> list[Wanted]:
+    """Return the part of Apache's configuration that an app's declaration makes."""
+    return [*_module_links(declared), *_own(name, site, declared)]
+
+
+def shared(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return the links that depend on all apps: which virtual hosts are enabled, and which one is the default."""
+    return [*_virtual_hosts(apps), *_stock_site(apps)]
 
 
 def digest(texts: list[str]) -> str:
@@ -120,7 +125,7 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
     configuration = others.configuration()
     server = declared.server["embedded" if configuration["wsgi"] else "restricted"]
     host = declared.vhost["plain" if site.port in configuration["ports"] else "listen"]
-    own = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
+    mine = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
     pools = f"flask-apache-{name}.conf"
@@ -128,7 +133,7 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
         Directory(declared.fragment[0].parent, "root", "root", 0o755),
         File(available / "flask-apache.conf", server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
-        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, own).encode()),
+        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, mine).encode()),
         File(paths.APACHE / "sites-available" / f"flask-apache-{vhost(site)}.conf", host.encode()),
         Link(enabled / "flask-apache.conf", "../conf-available/flask-apache.conf"),
         Link(enabled / pools, f"../conf-available/{pools}"),
@@ -151,21 +156,31 @@ def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return where the link of the distribution's page is to be: it answers for the machine's name, too."""
     enabled = paths.APACHE / "sites-enabled" / STOCK
     kept = paths.APACHE / "sites-available" / REPLACED
-    target = next((os.readlink(path) for path in (enabled, kept) if path.is_symlink()), "")
+    links = [os.readlink(path) for path in (kept, enabled) if path.is_symlink()]
+    target = next(iter([*_recorded(kept), *links]), "")
     if not target:  # there is none, or it is not a link, and so somebody else's
         return []
-    has_default = any(site.default_server for site in apps.values())
-    there, away = (kept, enabled) if has_default else (enabled, kept)
-    return [Link(there, target), Link(away)]
+    if any(site.default_server for site in apps.values()):
+        return [Link(kept, target), Link(enabled)]
+    return [*([Link(enabled, target)] if os.path.lexists(kept) else []), Link(kept)]
+
+
+def _recorded(link: Path) -> list[str]:
+    """Return the targets that a link was last installed with: it may have been damaged since."""
+    found = []
+    for path in sorted([*paths.ETC.glob("*.json"), *paths.ETC.glob("*/app.json")]):
+        with contextlib.suppress(DamagedError, FileNotFoundError, AttributeError, KeyError, TypeError):
+            found += [each["target"] for each in read_json(path)["installed"] if each["path"] == str(link)]
+    return [target for target in found if target]
 
 
 def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
     """Return what is to go: files of the app where it was before, deserted virtual hosts, and what no app needs."""
     steps: list[Wanted] = []
-    own = {declared.fragment[0]} if declared else set()
+    kept = {declared.fragment[0]} if declared else set()
     for path in sorted(paths.ETC.glob("vhosts/*/*.conf")):
         found = FRAGMENT.fullmatch(path.name)
-        if found and (found[1] not in apps or (found[1] == name and path not in own)):
+        if found and (found[1] not in apps or (found[1] == name and path not in kept)):
             steps.append(Link(path))
     hosts = {vhost(site) for site in apps.values()}
     deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {

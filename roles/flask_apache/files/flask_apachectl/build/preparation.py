@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, history, interpreter, paths, releases, routing, slots, venvs
+from flask_apachectl import environments, interpreter, paths, releases, routing, slots, venvs
 from flask_apachectl.apache import server
 from flask_apachectl.build import environment, staging, static
 from flask_apachectl.errors import RefusedError
@@ -29,20 +29,17 @@ ABANDONED = 3600 * 10**9  # nanoseconds after which a shipped source that no run
 def prepare(app: App, source: str) -> dict[str, Any]:
     """Make the release of a shipped source, complete and checked, beside the live one."""
     group = grp.getgrnam(app.site.user).gr_gid
-    make_slots(app, group)
+    healed = make_slots(app, group) | bool(environments.damaged(app))
     release = wanted_release(app, source)
     staging.make_data_directories(app)
     directory, before = app.releases / release, set(app.venvs.iterdir())
-    changed = bool(releases.damaged_files(app, release))
-    rebuilt = not changed and not venvs.is_whole((directory / "venv").resolve(), interpreter.version(app))
+    outdated = is_of_another_python(app, release)
+    changed = outdated or not is_whole(app, release)
     try:
-        if changed:
+        if outdated:
+            rebuild_environment(app, source, release, group)
+        elif changed:
             make_release(app, source, release, group)
-        elif rebuilt:  # it may be live: its directory stays where it is
-            files.replace_link(directory / "venv", environment.build(app, source, directory, group))
-            check(app, release, directory)
-            seal(app, release, directory, group)
-            renew(app, release)
     except BaseException as error:
         for path in set(app.venvs.iterdir()) - before:
             if not venvs.is_complete(path):
@@ -51,7 +48,7 @@ def prepare(app: App, source: str) -> dict[str, Any]:
         if isinstance(error, OSError):
             raise RefusedError(f"release {release} cannot be made: {error}\n{routing.consequence(app)}") from None
         raise
-    changed |= rebuilt
+    changed |= healed
     if environments.of_release(app, release) != environments.wanted(app):  # its secrets were replaced meanwhile
         environments.assign(app, release, environments.wanted(app))
         changed = True
@@ -73,11 +70,27 @@ def wanted_release(app: App, source: str) -> str:
     return release
 
 
-def renew(app: App, release: str) -> None:
-    """Let the processes that run a release be outdated, as it has another virtual environment now."""
+def is_whole(app: App, release: str) -> bool:
+    """Tell whether a release is as it was made, and the host's interpreter runs it."""
+    venv = (app.releases / release / "venv").resolve()
+    return not releases.damaged_files(app, release) and venvs.is_whole(venv, interpreter.version(app))
+
+
+def is_of_another_python(app: App, release: str) -> bool:
+    """Tell whether all that a release lacks is an environment of the interpreter that the host has now."""
+    venv = (app.releases / release / "venv").resolve()
+    return not releases.damaged_files(app, release) and venvs.python_of(venv) != interpreter.version(app)
+
+
+def rebuild_environment(app: App, source: str, release: str, group: int) -> None:
+    """Give a release, which may be live, an environment of the host's interpreter: its id is the same on all hosts."""
+    directory = app.releases / release
+    files.replace_link(directory / "venv", environment.build(app, source, directory, group))
+    check(app, release, directory)
+    seal(app, release, directory, group)
     for slot in paths.SLOTS:
         if routing.slot_release(app, slot) == release:
-            slots.assign(app, slot, app.releases / release)
+            slots.assign(app, slot, directory)  # what runs there is outdated
 
 
 def clear_incoming(app: App, source: str) -> None:
@@ -99,35 +112,35 @@ def make_release(app: App, source: str, release: str, group: int) -> None:
     hooks.before_check(app, partial)
     check(app, release, partial)
     seal(app, release, partial, group)
-    files.remove(app.releases / release)
+    if (app.releases / release).exists():
+        start.discard(app, release)
     partial.rename(app.releases / release)
     files.sync_directory(app.releases)
 
 
-def make_slots(app: App, group: int) -> None:
-    """Make the app's places, and give each slot without a release a virtual environment that runs nothing."""
+def make_slots(app: App, group: int) -> bool:
+    """Make the app's places, and give each slot without a release a virtual environment that runs nothing.
+
+    Tells whether any of it was missing or damaged.
+    """
+    changed = False
     for path, mode in ((app.releases, paths.ON_APACHES_WAY), (app.venvs, paths.READABLE_TO_THE_APP)):
         path.mkdir(exist_ok=True)
         path.chmod(mode)
         os.chown(path, 0, group)
     for slot in paths.SLOTS:
-        empty = app.home / "empty" / slot
-        if not (empty / "venv/pyvenv.cfg").exists():
-            files.remove(empty)
-            (empty / "app").mkdir(parents=True)
-            subprocess.run([app.spec.python, "-m", "venv", "--without-pip", empty / "venv"], check=True)
-            files.set_ownership(empty, group)
-        if not (app.home / slot).exists():
-            slots.assign(app, slot, empty)
+        if venvs.damage(slots.empty(app, slot) / "venv"):
+            make_empty(app, slot, group)
+            changed = True
+        changed |= repair_slot(app, slot)
     if routing.live_slot(app) is None:  # the first time, or the map is damaged
-        was_live = history.last_live(history.read(app), None, releases.complete(app))
-        routing.switch(
-            app,
-            next(
-                (slot for slot in paths.SLOTS if was_live and routing.slot_release(app, slot) == was_live),
-                paths.SLOTS[0],
-            ),
-        )
+        was_live = slots.remembered(app)
+        named = [slot for slot in paths.SLOTS if was_live and routing.slot_release(app, slot) == was_live]
+        routing.switch(app, next(iter(named), paths.SLOTS[0]))
+        changed = True
+    elif routing.damaged(app):
+        routing.write(app, routing.read(app))
+        changed = True
     if routing.live_slot(app) not in app.slots:  # the strategy is rolling now: the pool that serves will be gone
         release = routing.live_release(app)
         if server.pid() is None:
@@ -135,6 +148,34 @@ def make_slots(app: App, group: int) -> None:
         else:
             start.start(app, paths.SLOTS[0], release)
         routing.switch(app, paths.SLOTS[0])
+        changed = True
+    return changed
+
+
+def make_empty(app: App, slot: str, group: int) -> None:
+    """Make the directory that a slot without a release names."""
+    empty = slots.empty(app, slot)
+    files.remove(empty)
+    (empty / "app").mkdir(parents=True)
+    subprocess.run([app.spec.python, "-m", "venv", "--without-pip", empty / "venv"], check=True)
+    files.set_ownership(empty, group)
+    venvs.seal(empty / "venv", interpreter.version(app), group)
+
+
+def repair_slot(app: App, slot: str) -> bool:
+    """Let a slot's damaged link name what it named, or nothing to run, and date it anew; tell whether it was so."""
+    remembered = slots.remembered(app) if slot == routing.live_slot(app) else None
+    target = app.releases / remembered if remembered else slots.empty(app, slot)
+    if not slots.is_sound(app, slot):
+        if remembered and slots.is_dated(app, slot):  # its processes run that all the time
+            files.replace_link(app.home / slot, target)
+        else:
+            slots.assign(app, slot, target)
+    elif not slots.is_dated(app, slot):  # how old its processes are cannot be told: they are replaced
+        slots.assign(app, slot, (app.home / slot).resolve())
+    else:
+        return False
+    return True
 
 
 def describe(app: App, release: str, partial: Path, group: int) -> None:

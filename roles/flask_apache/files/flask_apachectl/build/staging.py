@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import routing
+from flask_apachectl import releases, routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
 
@@ -21,7 +21,7 @@ def stage(app: App, source: str, partial: Path) -> None:
     """Lay out the source: from what the controller shipped, or from a release with the same source."""
     report.say(f"stage   {source}")
     archive = app.home / "incoming" / f"{source}.tar.gz"
-    same = [path for path in app.releases.glob(f"{source}-*/app") if (path.parent / "release.json").exists()]
+    same = [path for path in app.releases.glob(f"{source}-*/app") if not releases.damaged_files(app, path.parent.name)]
     partial.mkdir()
     if archive.exists():
         with tarfile.open(archive) as tar:

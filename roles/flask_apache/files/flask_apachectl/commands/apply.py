@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +15,6 @@ from flask_apachectl import declaration, lock, paths, routing, slots
 from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
-from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
 from flask_apachectl.host.desired import Change, Directory, File, Link
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from flask_apachectl.commands.request import Request
     from flask_apachectl.host.desired import Wanted
 
-SHARED = (paths.ENGINE, paths.COMPLETION, rotation.ROTATION)  # of the files that each app's declaration has
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
 
 
@@ -39,11 +36,11 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     app = wanted.app
     if options.plan:
         steps = _apache_steps(wanted)
-        changes = _changes([*wanted.directories, *_own_things(wanted, steps), *steps])
+        changes = _changes([*wanted.directories, *_own_things(wanted), *steps])
         return _answer(app, changes, "would change")
     with lock.held(app), lock.host_held():
         steps = _apache_steps(wanted)
-        own = _own_things(wanted, steps)
+        own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
             _prove(app, steps, differing)
@@ -74,13 +71,14 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
     return site.wanted(apps, wanted.app.name, wanted.apache)
 
 
-def _own_things(wanted: Request, steps: Sequence[Wanted]) -> list[Wanted]:
-    """Return the app's own files, its declaration, and the list of what it shares with others: what was installed."""
-    app, pools = wanted.app, wanted.apache.pools[0]
-    own_paths = (wanted.apache.fragment[0], pools, paths.APACHE / "conf-enabled" / pools.name)
-    shared: list[Wanted] = [each for each in wanted.files if each.path in SHARED]
-    shared += [each for each in steps if each.path not in own_paths]
-    things = [*wanted.directories, *(each for each in [*wanted.files, *steps] if each not in shared)]
+def _own_things(wanted: Request) -> list[Wanted]:
+    """Return the app's own files, and the declaration, which lists all of the app's own that is installed.
+
+    The engine is the host's: a run for another app may have installed a newer one.
+    """
+    app = wanted.app
+    things = [*wanted.directories, *wanted.files, *site.own(app.name, app.site, wanted.apache)]
+    others_too = (paths.ENGINE, paths.APACHE / "sites-enabled" / site.STOCK)
     kept = {
         "format": declaration.FORMAT,
         "app": app.name,
@@ -88,28 +86,10 @@ def _own_things(wanted: Request, steps: Sequence[Wanted]) -> list[Wanted]:
         "spec": asdict(app.spec),
         "salt": wanted.salt,
         "digest": wanted.digest,
-        "installed": [described(each) for each in things],
+        "installed": [described(each) for each in things if each.path not in others_too],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
-    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640), shared_list(shared)]
-
-
-def shared_list(things: Iterable[Wanted]) -> File:
-    """Return the file that lists what all apps share: each run that changes it, for whatever app, replaces the list."""
-    return _list_of([described(each) for each in things])
-
-
-def still_shared(steps: Iterable[Wanted]) -> File:
-    """Return that list once an app is removed, and Apache's configuration is as these steps make it."""
-    kept: list[dict[str, Any]] = []
-    with contextlib.suppress(DamagedError, FileNotFoundError, KeyError, TypeError):
-        shared = {str(path) for path in SHARED}
-        kept = [each for each in read_json(paths.SHARED)["installed"] if each["path"] in shared]
-    return _list_of([*kept, *map(described, steps)])
-
-
-def _list_of(installed: list[dict[str, Any]]) -> File:
-    return File(paths.SHARED, (json.dumps({"installed": installed}, indent=2) + "\n").encode())
+    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
 
 
 def described(thing: Wanted) -> dict[str, Any]:
@@ -189,8 +169,8 @@ def _load(app: App, differing: Sequence[Change]) -> bool:
     digest = expected_digest(app)
     if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
         return False
-    restart = any(change.path.endswith(RESTARTS) for change in differing)
-    server.load(app, digest, restart=restart)
+    other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
+    server.load(app, digest, restart=other)
     return True
 
 

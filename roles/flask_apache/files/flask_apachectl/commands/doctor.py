@@ -32,7 +32,9 @@ def doctor(app: App, options: argparse.Namespace) -> dict[str, Any]:
         f"{'ok' if row['ok'] else 'WRONG':<6} {row['check']}{': ' if row['advice'] else ''}{row['advice']}"
         for row in rows
     ]
-    return {"checks": rows, "failed": not all(row["ok"] for row in rows), "msg": "\n".join(lines)}
+    damaged = drift(app, thorough=options.thorough)
+    failed = not all(row["ok"] for row in rows)
+    return {"checks": rows, "damaged": damaged, "failed": failed, "msg": "\n".join(lines)}
 
 
 def diagnose(app: App, options: argparse.Namespace) -> Iterator[Finding]:
@@ -57,9 +59,14 @@ def of_apache() -> Iterator[Finding]:
     yield "Apache's configuration is valid", "" if test.returncode == 0 else report.tail(test.stderr, 3).strip()
 
 
+def drift(app: App, *, thorough: bool) -> list[str]:
+    """Return what is not as it was declared, installed, loaded or built: each path once."""
+    return list(dict.fromkeys(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough)))
+
+
 def of_files(app: App, *, thorough: bool) -> Iterator[Finding]:
     """Compare what was installed, loaded and built with what is there."""
-    wrong = list(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough))
+    wrong = drift(app, thorough=thorough)
     shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
     yield "everything is as it was declared and built", f"{shown}: run the role" if wrong else ""
 
@@ -69,7 +76,7 @@ def of_pools(app: App) -> Iterator[Finding]:
     for slot in paths.SLOTS:
         name = routing.slot_release(app, slot)
         if name:
-            wrong = releases.damaged_files(app, name) + venvs.damage((app.releases / name / "venv").resolve())
+            wrong = releases.damaged_files(app, name)
             yield f"{slot}: release {name} is whole", f"{', '.join(wrong[:SHOWN])}: run the role" if wrong else ""
         own = [each for each in pools.workers(app) if each.slot == slot and not pools.is_stale(app, each)]
         expected = app.site.processes if slot in app.slots else 0

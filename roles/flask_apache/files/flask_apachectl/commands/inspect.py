@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import history, lock, paths, releases, routing, venvs
-from flask_apachectl.apache import others, server
+from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs
+from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import facts
+from flask_apachectl.host import desired, facts
+from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
     import argparse
@@ -81,8 +82,8 @@ def declared_apps() -> list[dict[str, Any]]:
     for name in apps.known_apps():
         with contextlib.suppress(DamagedError, FileNotFoundError):
             kept = apps.read_json(paths.ETC / name / "app.json")
-            flat = {**kept, **(kept.get("site") or {}), **(kept.get("spec") or {})} if isinstance(kept, dict) else {}
-            found.append({**flat, "app": name})
+            if isinstance(kept, dict):
+                found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
     keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "mount", "python")
     return [{key: each.get(key) for key in (*keys, "python_version")} for each in found]
 
@@ -107,7 +108,7 @@ def state(name: str) -> dict[str, Any]:
     except RefusedError:
         return found
     drift = list(drifted(app, kept))
-    whole = [release for release in releases.complete(app) if not releases.damaged_files(app, release)]
+    whole = set(releases.complete(app)) - releases.damaged(app).keys()
     return {
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
@@ -118,40 +119,46 @@ def state(name: str) -> dict[str, Any]:
     }
 
 
-def _changed_since(kept: object, place: Path) -> Iterator[str]:
-    """Yield the paths that are not as a list says that they were installed; the list's own if it is damaged."""
-    installed = kept.get("installed") if isinstance(kept, dict) else None
-    if not isinstance(installed, list):
-        yield str(place)
-        return
-    for each in installed:
-        try:
-            if apply.differs(each):
-                yield each["path"]
-        except (KeyError, ValueError, TypeError, LookupError):
-            yield str(place)
-
-
 def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterator[str]:
-    """Yield the paths that are not as they were installed, and what the running Apache has not loaded."""
-    yield from _changed_since(kept, app.conf / "app.json")
-    try:
-        yield from _changed_since(apps.read_json(paths.SHARED), paths.SHARED)
-    except (DamagedError, FileNotFoundError):
-        yield str(paths.SHARED)
+    """Yield the paths that are not as they were installed or built, and what the running Apache has not loaded."""
+    yield from _not_installed(app, kept)
+    yield from _not_shared(app)
     if not paths.ENGINE.is_file() or paths.ENGINE.read_bytes() != Path(sys.argv[0]).read_bytes():
         yield str(paths.ENGINE)  # of another version than the role that asks
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)
     yield from history.damaged(app)
+    yield from slots.damaged(app)
+    yield from environments.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
+    for wrong in releases.damaged(app, thorough=thorough).values():
+        yield from wrong
     if release:
-        yield from releases.damaged_files(app, release, thorough=thorough)
-        venv = (app.releases / release / "venv").resolve()
-        yield from venvs.damage(venv, thorough=thorough)
-        if venvs.python_of(venv) != facts.interpreter(releases.as_made(app, release).spec.python):
-            yield str(venv)  # the host's Python is another one since
-    for slot in paths.SLOTS:
-        if not (app.home / slot).exists():
-            yield str(app.home / slot)
+        made, venv = releases.as_made(app, release), (app.releases / release / "venv").resolve()
+        if venvs.python_of(venv) != facts.interpreter(made.spec.python):
+            yield str(venv)  # the host's Python is another one now
+        yield from units.damaged(made, release)
+        if app.waiting.exists() and hooks.waiting_for(app) == release:
+            yield str(app.waiting)  # its hooks have not run, or the file is damaged
+
+
+def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
+    """Yield the app's own files, directories and links that differ."""
+    installed = kept.get("installed")
+    for each in installed if isinstance(installed, list) else [{}]:
+        try:
+            if apply.differs(each):
+                yield each["path"]
+        except (LookupError, ValueError, TypeError):
+            yield str(app.conf / "app.json")
+
+
+def _not_shared(app: App) -> Iterator[str]:
+    """Yield the links that differ which depend on all apps of the host."""
+    try:
+        wanted = site.shared({**site.sites(but=app.name), app.name: app.site})
+    except RefusedError as error:
+        yield str(error).partition("\n")[0]
+        return
+    yield from (str(each.path) for each in wanted if desired.difference(each))

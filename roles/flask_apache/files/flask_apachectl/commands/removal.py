@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
+COMPLETION = Path("/usr/share/bash-completion/completions/flask-apachectl")
 
 
 def remove(options: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
             return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"{verb} {app.name}"}
         if differing:
             proof.prove(steps)
-            apply.make([apply.still_shared(steps), *steps])
+            apply.make(steps)
         if (differing or pools.workers(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
         pools.end_all(app)
@@ -78,7 +79,7 @@ def traces(app: App, *, last: bool, data: bool) -> list[Path]:
     found += [Path(f"/etc/tmpfiles.d/flask-apache-{app.name}.conf")]
     found += [app.data] if data else []
     if last:
-        found += [paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB, paths.COMPLETION]
+        found += [paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB, COMPLETION]
         found += sorted(CERTIFICATES.glob("flask-apache-*.crt"))
         kept = {path.name for path in paths.VAR_LIB.glob("*")} - ({app.name} if data else set())
         found += [] if kept else [paths.VAR_LIB]

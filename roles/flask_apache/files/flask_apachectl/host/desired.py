@@ -6,6 +6,7 @@ Everything here lies in directories that only root may write; nothing is followe
 from __future__ import annotations
 
 import grp
+import hashlib
 import os
 import pwd
 import stat
@@ -153,11 +154,12 @@ def _text(described: tuple[object, ...], other: tuple[object, ...]) -> str:
     head = f"{kind} owner={rest[0]} group={rest[1]} mode={rest[2]}\n"
     if kind != "file":
         return head
-    content = rest[3]
-    text = content.decode(errors="replace") if isinstance(content, bytes) else str(content)
-    shown = f"({len(text)} bytes)\n" if "\0" in text or len(text) > LONGEST_SHOWN else text
-    same = other[:1] != ("file",) or other[1:4] == described[1:4]
-    return shown if same else head + shown
+    content = rest[3] if isinstance(rest[3], bytes) else b""
+    text = content.decode(errors="replace")
+    if "\0" in text or len(text) > LONGEST_SHOWN:
+        text = f"({len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()[:12]})\n"
+    same = not other or (other[0] == "file" and other[1:4] == described[1:4])
+    return text if same and text else head + text
 
 
 def _user(uid: int) -> str:

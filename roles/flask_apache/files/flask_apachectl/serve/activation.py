@@ -10,7 +10,7 @@ from flask_apachectl import environments, history, paths, releases, routing, slo
 from flask_apachectl.apache import server
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import report
+from flask_apachectl.host import files, report
 from flask_apachectl.serve import health, hooks, logs, pools, start, units
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def share_secrets(app: App) -> bool:
     generated = app.conf / "secret_key"
     if generated.exists() and generated.read_bytes() != current["SECRET_KEY"].encode():
         generated.unlink()
+        files.sync_directory(app.conf)
     pools.stop_stale(app)
     return changed
 
@@ -50,6 +51,8 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
     app = releases.as_made(app, release)
     live = routing.live_slot(app)
     before = routing.slot_release(app, live)
+    if before and slots.is_doubtful(app, str(live)):
+        slots.assign(app, str(live), app.releases / before)  # its processes may run another release
     if before == release and not (server.pid() and has_outdated_processes(app, live)):
         changed = stay(app, release, action, skip_once=skip_once)
         return {"changed": changed, "release": release, "live": live}
@@ -71,9 +74,11 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
         start.start(app, slot, release, lambda: hooks.before_switch(app, release, action, skip_once=skip_once))
         routing.switch(app, slot)
         confirm(app, release, lambda: routing.switch(earlier, routing.other(slot)) if before else None)
+    history.repair(app)
     history.record(app, action, release, before)
     if app.site.idle_pool == "cold":
         start.cool(app)
+    reconcile(app)
     releases.prune(app)
     share_secrets(app)
     if action != "rollback":
@@ -88,7 +93,7 @@ def has_outdated_processes(app: App, slot: str | None) -> bool:
 
 def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
     """Finish what a killed run has begun, and end a canary: the release is live. Tells whether anything changed."""
-    changed = routing.end_canary(app) | history.repair(app)
+    changed = routing.end_canary(app) | history.repair(app) | reconcile(app)
     if routing.damaged(app) or routing.read(app).ready != app.url_path:
         routing.write(app, replace(routing.read(app), ready=app.url_path))
         changed = True
@@ -101,10 +106,28 @@ def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:
     return changed | hooks.after_switch(app, skip_once=skip_once)
 
 
+def reconcile(app: App) -> bool:
+    """Make what is beside the live release sound again: links, and kept releases that are damaged, which go.
+
+    Tells whether anything was not.
+    """
+    changed = slots.repair_replaced(app)
+    idle, live = routing.other(routing.live_slot(app)), routing.slot_release(app, routing.live_slot(app))
+    if not slots.is_sound(app, idle) or not slots.is_dated(app, idle):
+        start.vacate(app, idle)
+        changed = True
+    for release in releases.damaged(app).keys() - {live}:
+        report.say(f"discard {release}, which is damaged")
+        start.discard(app, release)
+        changed = True
+    return changed | slots.repair_replaced(app)
+
+
 def candidate_slot(app: App) -> str:
     """Return the slot for the next release: the one that does not serve, or the only one."""
     live = routing.live_slot(app)
-    if app.site.strategy == "rolling" or routing.slot_release(app, live) is None:
+    never = routing.slot_release(app, live) is None and slots.remembered(app) is None
+    if app.site.strategy == "rolling" or never:
         return paths.SLOTS[0]
     return routing.other(live)
 

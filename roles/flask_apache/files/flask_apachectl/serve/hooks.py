@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 import subprocess
@@ -127,7 +128,8 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
     if not app.waiting.exists():
         return False
     release = routing.live_release(app)
-    ran = app.waiting.read_text(encoding="utf-8") == release and server.pid() is not None
+    waits = waiting_for(app)
+    ran = waits == release and server.pid() is not None
     if ran:
         try:
             run_hooks(app, "after_switch", release, skip_once=skip_once)
@@ -135,4 +137,12 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
             advice = f"{release} is live and stays so; the next deploy runs its hooks after_switch again."
             raise RefusedError(f"{failure}\n{advice}") from None
     app.waiting.unlink()
+    files.sync_directory(app.home)  # or they would run again after a power cut
     return ran
+
+
+def waiting_for(app: App) -> str:
+    """Return the release whose hooks after its switch wait: the live one, if the file does not say which."""
+    text = app.waiting.read_bytes().decode(errors="replace")
+    is_known = re.fullmatch(r"[\w.-]{1,100}", text) and (app.releases / text / "app").is_dir()
+    return text if is_known else routing.live_release(app)

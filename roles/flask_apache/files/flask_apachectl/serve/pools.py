@@ -78,10 +78,10 @@ def stale(app: App, slot: str) -> list[int]:
     return [worker.pid for worker in workers(app) if worker.slot == slot and is_stale(app, worker)]
 
 
-def stop_stale(app: App) -> None:
-    """End the daemon processes of replaced releases, letting their requests finish."""
+def stop_stale(app: App, slot: str = "") -> None:
+    """End the daemon processes of replaced releases, of one slot or of both, letting their requests finish."""
     for worker in workers(app):
-        if is_stale(app, worker):
+        if slot in ("", worker.slot) and is_stale(app, worker):
             stop(worker.pid, at_once=worker.loading)
 
 

@@ -6,10 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from flask_apachectl import routing, slots
+from flask_apachectl import paths, releases, routing, slots
 from flask_apachectl.apache import server
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import report
+from flask_apachectl.host import files, report
 from flask_apachectl.serve import health, logs, pools
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 BAD_ANSWERS_FOR = 5.0  # seconds of wrong answers from a started pool, after which it will not get better
+ENDS_WITHIN = 5.0  # seconds in which the processes of a release have ended their requests
 STAYS_FOR = 1.5  # seconds for which a new pool's processes must live on after their first right answers
 
 
@@ -33,7 +34,7 @@ def start(app: App, slot: str, release: str, check_in: Callable[[], None] = lamb
         if was.name != release:
             slots.assign(app, slot, app.releases / release)
         warm = pools.young(app, slot)
-        pools.stop_stale(app)
+        pools.stop_stale(app, slot)
         prove_well(app, slot, release, log, warm)
         check_in()
     except (RefusedError, OSError) as failure:
@@ -41,7 +42,7 @@ def start(app: App, slot: str, release: str, check_in: Callable[[], None] = lamb
         slots.assign(app, slot, was)
         for pid in refused:
             pools.stop(pid, at_once=True)  # no visitor has asked it, and it may hang
-        pools.stop_stale(app)
+        pools.stop_stale(app, slot)
         raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
 
 
@@ -107,7 +108,7 @@ def probe(
             pids = pools.young(app, slot)
             if len(pids) < processes:
                 if not rolling:
-                    pools.stop_stale(app)  # again: one that had just been forked was not recognized
+                    pools.stop_stale(app, slot)  # again: one that had just been forked was not recognized
                 rounds, answered = 0, set()
                 time.sleep(0.05)
                 continue
@@ -137,5 +138,24 @@ def cool(app: App) -> None:
     """Let the pool that does not serve run nothing, and so hold no memory."""
     slot = routing.other(routing.live_slot(app))
     if routing.slot_release(app, slot):
-        slots.assign(app, slot, app.home / "empty" / slot)
-        pools.stop_stale(app)
+        vacate(app, slot)
+
+
+def vacate(app: App, slot: str) -> None:
+    """Let the pool of an idle slot run nothing."""
+    slots.assign(app, slot, slots.empty(app, slot))
+    pools.stop_stale(app, slot)
+
+
+def discard(app: App, release: str) -> None:
+    """Remove a kept release that is not live: first nobody gets it, and no process runs it any more."""
+    routes = routing.read(app)
+    if routes.canary and routing.slot_release(app, routes.canary) == release:
+        routing.end_canary(app)
+    for slot in paths.SLOTS:
+        if routing.slot_release(app, slot) == release:
+            vacate(app, slot)
+    deadline = time.monotonic() + ENDS_WITHIN
+    while release in releases.in_use(app) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    files.remove(app.releases / release)

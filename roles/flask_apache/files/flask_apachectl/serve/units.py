@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths, releases, routing
+from flask_apachectl.app import read_json
+from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
 
@@ -59,7 +61,7 @@ def files_of(unit: str) -> list[str]:
 def wanted(app: App, release: str) -> dict[str, str]:
     """Return what each unit is to run: a digest of its files, and of the release's environment if it is a worker's."""
     environment, found = app.releases / release / "env", {}
-    release_env = environment.read_text(encoding="utf-8") if environment.exists() else ""
+    release_env = environment.read_text(encoding="utf-8", errors="replace") if environment.exists() else ""
     for unit in declared(app):
         texts = [app.spec.units.get(name, "") for name in files_of(unit)]
         worker = None if unit.endswith(".timer") else [release, release_env]
@@ -87,10 +89,10 @@ def install(app: App) -> bool:
     for path, text in found.items():
         if text is None:
             path.unlink(missing_ok=True)
+            files.sync_directory(path.parent)
         else:
             files.write(path, text)
-    target = f"flask-apache-{app.name}.target"
-    link = paths.UNITS / "multi-user.target.wants" / target
+    target, link = target_name(app), target_link(app)
     if target in app.spec.units and not (link.is_symlink() and os.readlink(link) == f"../{target}"):
         link.parent.mkdir(exist_ok=True)
         files.replace_link(link, paths.UNITS / target)
@@ -114,10 +116,32 @@ def states(units: Iterable[str]) -> dict[str, dict[str, str]]:
 def noted(app: App) -> dict[str, str]:
     """Return what each unit was last seen to run. One that is being changed is not among them."""
     try:
-        noted: dict[str, str] = json.loads((app.home / "units.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(app.home / "units.json")
+    except (DamagedError, FileNotFoundError):
         return {}
-    return noted
+    return {str(unit): str(digest) for unit, digest in found.items()} if isinstance(found, dict) else {}
+
+
+def damaged(app: App, release: str) -> list[str]:
+    """Return the paths of units that are not as a release has them, and the note of what runs if it is damaged."""
+    found = list(outdated_files(app))
+    link = target_link(app)
+    wanted_there = target_name(app) in app.spec.units
+    if (os.readlink(link) if link.is_symlink() else "") != (f"../{target_name(app)}" if wanted_there else ""):
+        found.append(link)
+    if paths.SYSTEMD.is_dir() and declared(app) and not set(noted(app)) >= set(wanted(app, release)):
+        found.append(app.home / "units.json")
+    return [str(path) for path in found]
+
+
+def target_name(app: App) -> str:
+    """Return the name of the target that starts the app's units."""
+    return f"flask-apache-{app.name}.target"
+
+
+def target_link(app: App) -> Path:
+    """Return the link that enables it."""
+    return paths.UNITS / "multi-user.target.wants" / target_name(app)
 
 
 def due(app: App, release: str) -> dict[str, str]:
@@ -141,12 +165,13 @@ def follow(app: App) -> bool:
     if release is None:
         return False
     app = releases.as_made(app, release)
-    if (app.home / "current").resolve() != app.releases / release:
+    renamed = routing.release_of(app, app.home / "current") != release
+    if renamed:
         files.replace_link(app.home / "current", app.releases / release)
     if not paths.SYSTEMD.is_dir():
-        return install(app)
+        return install(app) or renamed
     own = declared(app)
-    target = f"flask-apache-{app.name}.target"
+    target = target_name(app)
     dropped = sorted(set(running(app)) - {*own, *([target] if own else [])})
     changed = due(app, release)
     if dropped:
@@ -163,7 +188,7 @@ def follow(app: App) -> bool:
         if app.site.manage_service:
             systemctl("start", target)  # this would start what does not run
         files.write(app.home / "units.json", json.dumps({**stay, **changed}), mode=0o600)
-    return bool(dropped or changed or installed)
+    return bool(dropped or changed or installed or renamed)
 
 
 def stays_up(release: str, units: Sequence[str]) -> None:
