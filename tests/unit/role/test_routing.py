@@ -108,20 +108,31 @@ def test_visitors_are_told_when_to_come_back(rendered: Rendered) -> None:
     assert directives(text, "Alias") == [["/.flask-apache/my-shop/", "/etc/flask-apache/my-shop/pages/"]]
 
 
+def test_each_app_of_a_virtual_host_says_which_configuration_is_loaded(rendered: Rendered) -> None:
+    """The header names the app, and is set by a variable of its own: another app's must not replace it."""
+    text = rendered["names"]["apache/app.conf.j2"]
+    headers = [line for line in directives(text, "Header") if "X-Flask-Apache-Configuration" in line]
+    assert [line[-2:] for line in headers] == [
+        ["my-shop @CONFIGURATION@", "env=FLASK_APACHE_ASKED_MY_SHOP"],
+        ["my-shop @CONFIGURATION@", "env=REDIRECT_FLASK_APACHE_ASKED_MY_SHOP"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("case", "path", "app"), [("defaults", "/-/ready", "app"), ("names", "/a.b/-/ready", "my-shop")]
 )
 def test_load_balancers_get_the_health_check_or_503(rendered: Rendered, case: str, path: str, app: str) -> None:
-    """Its address is that of the live release, in the map."""
-    drained, ready = (
+    """Its address is that of the live release, in the map: the path is decoded, a query stays as it is."""
+    drained, ready, with_query = (
         rule for rule in directives(rendered[case]["apache/app.conf.j2"], "RewriteRule") if "ready" in rule[0]
     )
     assert drained[1:] == ["-", "[R=503,L]"]
     assert ready[1:] == ["${flask_apache_unescape:%1}", "[PT]"]
+    assert with_query[1:] == ["${flask_apache_unescape:%1}?%2", "[PT]"]
     text = rendered[case]["apache/app.conf.j2"]
     for name in (app, f"{app}_copy"):
-        assert conditions(text, f"${{{name}:ready}}") == ["^(.+)$"]
-    for pattern in (drained[0], ready[0]):
+        assert conditions(text, f"${{{name}:ready}}") == ["^([^?]+)$", "^([^?]+)[?](.*)$"]
+    for pattern in (drained[0], ready[0], with_query[0]):
         assert re.search(pattern, path)
         assert not any(re.search(pattern, other) for other in (f"{path}/", f"/x{path}", path.replace("/-/", "/x/")))
 
