@@ -96,7 +96,7 @@ def state(name: str) -> dict[str, Any]:
     except RefusedError:
         return found
     drift = list(drifted(app, kept))
-    whole = set(releases.complete(app)) - releases.damaged(app).keys()
+    whole = [release for release in releases.complete(app) if releases.has_source(app, release)]
     return {
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
