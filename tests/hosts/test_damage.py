@@ -68,11 +68,11 @@ groups = {
         first(venv / "lib", "*.py"), first(venv / "lib", "*.pyc"), first(venv / "lib", "RECORD"),
         home / f"{live}.since",
     ],
-    "manifests": [release / "release.json", venv / "complete.json"],
+    "manifests": [release / "release.json", venv / "complete.json", previous / "release.json"],
     "state": [
         *own, *beside, *units,
-        *(home / f"empty/{slot}/venv/{name}" for slot in (live, idle) for name in ("pyvenv.cfg", "complete.json")),
-        *(previous / name for name in ("release.json", "env", "app/app.py")),
+        home / "empty/blue/venv/pyvenv.cfg", home / "empty/green/venv/complete.json",
+        *(previous / name for name in ("env", "app/app.py")),
     ],
 }
 seen, found = {str(home / "lock")}, {}

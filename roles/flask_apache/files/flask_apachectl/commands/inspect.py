@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import environments, history, paths, releases, routing, slots
+from flask_apachectl import environments, history, paths, releases, routing, slots, wheelhouses
 from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -81,7 +81,7 @@ def state(name: str) -> dict[str, Any]:
     home = paths.SRV / name
     found: dict[str, Any] = {
         "reserved": (paths.ETC / name).is_dir(),
-        "wheelhouses": [path.name for path in home.glob("wheelhouses/[0-9a-f]*")],
+        "wheelhouses": wheelhouses.whole(home),
         "sources": [],
         "live": None,
         "salt": "",
@@ -122,6 +122,7 @@ def damaged(app: App, *, thorough: bool) -> Iterator[str]:
     yield from history.damaged(app)
     yield from slots.damaged(app)
     yield from environments.damaged(app)
+    yield from wheelhouses.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
     for wrong in releases.damaged(app, thorough=thorough).values():
         yield from wrong
