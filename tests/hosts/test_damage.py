@@ -165,7 +165,8 @@ class Damaged:
     def deploy(self, marker: str) -> None:
         """Deploy new code, so that there is a release before the live one."""
         write_source(self.source, marker)
-        assert self.steps.run() == ["prepare", "activate"]
+        changed = self.steps.run()
+        assert changed[-1:] == ["activate"], changed
         assert self.host.http("/", NAME).json() == {"marker": marker}
 
     def damage(self, damages: list[tuple[str, str, str]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import declaration, environments, history, paths, routing, venvs
+from flask_apachectl import declaration, environments, history, paths, routing, slots, venvs
 from flask_apachectl.app import App, read_json
 from flask_apachectl.declaration import DamagedError, Spec
 from flask_apachectl.errors import RefusedError
@@ -153,6 +153,7 @@ def prune(app: App) -> None:
     protected += [history.last_live(history.read(app), live, kept), *in_use(app)]
     for release in prunable(kept, app.site.keep_releases, protected):
         files.remove(app.releases / release)
+    slots.repair_replaced(app)
     needed = {(path / "venv").resolve() for path in app.releases.iterdir()}
     for venv in app.venvs.iterdir():
         if venv not in needed:
