@@ -82,11 +82,10 @@ for name, members in groups.items():
         if path not in seen and os.path.lexists(path):
             seen.add(path)
             found[name][path] = os.readlink(path) if os.path.islink(path) else None
-# Two of a kind that stand in for each other are not both lost here, and what tells which release a slot had is not
-# lost together with the slot.
-alone = [str(path) for path in (conf / "live.map.copy", home / "current", home / f"{idle}.since", release / "venv")]
-found["alone"] = {path: found["state"].pop(path, None) for path in alone}
-found["alone"][alone[-1]] = os.readlink(alone[-1])
+# What stands in for another file is not lost together with it, nor a manifest with the files that it lists.
+for path in map(str, (conf / "live.map.copy", home / "current", home / f"{idle}.since")):
+    found["manifests"][path] = found["state"].pop(path)
+found["state"][str(release / "venv")] = os.readlink(release / "venv")
 json.dump(found, sys.stdout)
 """
 DAMAGE = """
