@@ -58,7 +58,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         from controller import plan, requests
 
         variables, constants = self.variables(), self.constants()
-        host = self.engine(["inspect"], requests.question(variables, constants))
+        question = requests.question(variables, constants)
+        host = self.engine(["inspect"], question)
         if host.get("failed"):
             return host
         specs = yaml.safe_load((self.role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
@@ -68,9 +69,9 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             return {"failed": True, "msg": "\n".join(errors)}
         app = variables["flask_apache_app"]
         if not host["reserved"] and not self._task.check_mode:
-            reserved = self.engine(["--app", app, "reserve"], {})
-            if reserved.get("failed"):
-                return reserved
+            host = self.engine(["--app", app, "reserve"], question)
+            if host.get("failed"):
+                return host
         kept = {name: value for name, value in host.items() if name not in ("progress", "seconds", "changed", "msg")}
         kept["salt"] = kept["salt"] or secrets.token_hex(8)
         return {"changed": False, "host": kept, "msg": f"{host['msg']}; live: {host['live'] or 'nothing yet'}"}

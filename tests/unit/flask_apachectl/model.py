@@ -109,7 +109,7 @@ class Apache:
         pid = pids[next(self.clock) % len(pids)]
         release = self.processes[pid][2]
         status = 503 if release is None else 500 if release.startswith(BROKEN) else 200
-        return health.Answer(status, release or "" if token else "", pid)
+        return health.Answer(status, release or "" if token else "", pid, app=app.name if token else "")
 
 
 class Serial:

@@ -41,6 +41,7 @@ class Routing:
     canary_variable: str
     bypass_variable: str
     closed_variable: str
+    asked_variable: str
     static_variable: str
     # Static files
     static: bool
@@ -65,6 +66,7 @@ def routing(values: Values) -> Routing:
         canary_variable=f"FLASK_APACHE_CANARY_{suffix}",
         bypass_variable=f"FLASK_APACHE_BYPASS_{suffix}",
         closed_variable=f"FLASK_APACHE_CLOSED_{suffix}",
+        asked_variable=f"FLASK_APACHE_ASKED_{suffix}",
         static_variable=f"FLASK_APACHE_STATIC_{suffix}",
         static=bool(static),
         static_pattern=f"^{re.escape(path)}((?:{'|'.join(urls)})(?:/.*)?)$",

@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
 def for_the_role(top: Commands) -> None:
     """Add the commands that the role calls; their requests come on standard input."""
     top.add("inspect", inspect.inspect, of_app=False)
-    top.add("reserve", apply.reserve, of_app=False)
+    top.add("reserve", inspect.reserve, of_app=False)
     top.add("apply", apply.apply, plan=True, of_app=False)
     top.add("remove", removal.remove, plan=True, of_app=False)
     top.add("fetch", deploy.fetch_source, of_app=False)

@@ -48,16 +48,20 @@ def expect_none(app: App) -> None:
 
 
 def loaded(app: App) -> str:
-    """Return the digest of the app's configuration that the running Apache has loaded, or nothing."""
+    """Return the digest of the app's configuration that the running Apache has loaded, or nothing.
+
+    Where the app has none, another one may answer: each says whose configuration it is.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", app.site.port, timeout=app.spec.health_request_timeout)
     headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration", "Connection": "close"}
     try:
         connection.request("GET", app.site.mount, headers=headers)
-        return str(connection.getresponse().getheader("X-Flask-Apache-Configuration", ""))
+        name, _, digest = (connection.getresponse().getheader("X-Flask-Apache-Configuration") or "").partition(" ")
     except (OSError, http.client.HTTPException):
         return ""
     finally:
         connection.close()
+    return digest if name == app.name else ""
 
 
 def load(app: App, digest: str, *, restart: bool) -> None:

@@ -34,9 +34,12 @@ def prepare(app: App, source: str) -> dict[str, Any]:
     release = wanted_release(app, source)
     staging.make_data_directories(app)
     directory, before = app.releases / release, set(app.venvs.iterdir())
-    changed = not is_whole(app, release)
+    outdated = is_of_another_python(app, release)
+    changed = outdated or not is_whole(app, release)
     try:
-        if changed:
+        if outdated:
+            rebuild_environment(app, source, release, group)
+        elif changed:
             make_release(app, source, release, group)
     except BaseException as error:
         for path in set(app.venvs.iterdir()) - before:
@@ -63,7 +66,7 @@ def prepare(app: App, source: str) -> dict[str, Any]:
 def wanted_release(app: App, source: str) -> str:
     """Return the id of the release to make: another one than the live release when that is damaged."""
     release = releases.wanted_release(app, source)
-    if release == routing.slot_release(app, routing.live_slot(app)) and not is_whole(app, release):
+    if release == routing.slot_release(app, routing.live_slot(app)) and releases.damaged_files(app, release):
         return releases.other_id(app, source, release)
     return release
 
@@ -72,6 +75,23 @@ def is_whole(app: App, release: str) -> bool:
     """Tell whether a release is as it was made, and the host's interpreter runs it."""
     venv = (app.releases / release / "venv").resolve()
     return not releases.damaged_files(app, release) and venvs.is_whole(venv, interpreter.version(app))
+
+
+def is_of_another_python(app: App, release: str) -> bool:
+    """Tell whether all that a release lacks is an environment of the interpreter that the host has now."""
+    venv = (app.releases / release / "venv").resolve()
+    return not releases.damaged_files(app, release) and venvs.python_of(venv) != interpreter.version(app)
+
+
+def rebuild_environment(app: App, source: str, release: str, group: int) -> None:
+    """Give a release, which may be live, an environment of the host's interpreter: its id is the same on all hosts."""
+    directory = app.releases / release
+    files.replace_link(directory / "venv", environment.build(app, source, directory, group))
+    check(app, release, directory)
+    seal(app, release, directory, group)
+    for slot in paths.SLOTS:
+        if routing.slot_release(app, slot) == release:
+            slots.assign(app, slot, directory)  # what runs there is outdated
 
 
 def clear_incoming(app: App, source: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
 from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
 
 
-def reserve(options: argparse.Namespace) -> dict[str, Any]:
-    """Take an app's name on this host, before its first deploy: a removal of the last other app leaves the rest."""
-    with lock.host_held():
-        paths.ETC.mkdir(mode=0o755, exist_ok=True)
-        (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
-    return {"changed": False, "msg": f"{options.app} is reserved"}
-
-
 def apply(options: argparse.Namespace) -> dict[str, Any]:
     """Make the host have what was declared, and let Apache load it; with --plan only tell the difference."""
     wanted = request.of_json(request.read())
@@ -50,15 +43,14 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
-            _prove(app, steps, differing)
+            _prove(app, steps)
         changes = _changes([*wanted.directories, *own]) + differing
         if not rotation.is_diverted():
             rotation.divert()
-        entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
-        make([*wanted.directories, *own])
+        make(wanted.directories)
+        make_entry(app, [each for each in own if each.path.name == "entry.wsgi"])
+        make(own)
         make(steps)
-        if entry:
-            _renew(app)
         loaded = _load(app, differing)
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
@@ -80,9 +72,13 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
 
 
 def _own_things(wanted: Request) -> list[Wanted]:
-    """Return the app's own files, and the declaration, which lists all of the app's own that is installed."""
+    """Return the app's own files, and the declaration, which lists all of the app's own that is installed.
+
+    The engine is the host's: a run for another app may have installed a newer one.
+    """
     app = wanted.app
     things = [*wanted.directories, *wanted.files, *site.own(app.name, app.site, wanted.apache)]
+    others_too = (paths.ENGINE, paths.APACHE / "sites-enabled" / site.STOCK)
     kept = {
         "format": declaration.FORMAT,
         "app": app.name,
@@ -90,7 +86,7 @@ def _own_things(wanted: Request) -> list[Wanted]:
         "spec": asdict(app.spec),
         "salt": wanted.salt,
         "digest": wanted.digest,
-        "installed": [described(each) for each in things if each.path.name != site.STOCK],
+        "installed": [described(each) for each in things if each.path not in others_too],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
     return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
@@ -121,12 +117,19 @@ def _changes(things: Iterable[Wanted]) -> list[Change]:
     return [change for change in map(desired.difference, things) if change]
 
 
-def _prove(app: App, steps: Sequence[Wanted], differing: Sequence[Change]) -> None:
+def _prove(app: App, steps: Sequence[Wanted]) -> None:
     try:
         proof.prove(steps)
     except RefusedError as failure:
-        names = ", ".join(change.path for change in differing)
-        raise RefusedError(f"{failure}\nNothing of it is installed ({names}). {routing.consequence(app)}") from None
+        raise RefusedError(f"{failure}\nNothing of it is installed. {routing.consequence(app)}") from None
+
+
+def make_entry(app: App, things: Sequence[Wanted]) -> None:
+    """Replace an entry script that differs; what has loaded it is outdated, also after a kill in between."""
+    if _changes(things):
+        _renew(app)
+        make(things)
+        _renew(app)
 
 
 def _renew(app: App) -> None:
@@ -140,8 +143,24 @@ def expected_digest(app: App) -> str:
     """Return the digest of the app's configuration on disk, which Apache is to have loaded."""
     path = site.fragments().get(app.name)
     text = path.read_text(encoding="utf-8", errors="replace") if path else ""
-    found = re.search(r'X-Flask-Apache-Configuration "([0-9a-f]+)"', text)
+    found = re.search(r'X-Flask-Apache-Configuration "\S+ ([0-9a-f]+)"', text)
     return found[1] if found else ""
+
+
+def expect_declaration(app: App, digest: str) -> None:
+    """Raise RefusedError when another run has declared the app after this one did, and Apache serves that."""
+    if digest and read_json(app.conf / "app.json").get("digest") != digest:
+        raise RefusedError(
+            f"another run has declared {app.name} meanwhile: nothing is activated, run this one again. "
+            f"{routing.consequence(app)}"
+        )
+    if server.pid() is not None and app.site.manage_service:
+        loaded = server.loaded(app)
+        if loaded != expected_digest(app):
+            raise RefusedError(
+                f"Apache has not loaded {app.name}'s configuration: run the role, or see `apache2ctl -S`. "
+                f"{routing.consequence(app)}"
+            )
 
 
 def _load(app: App, differing: Sequence[Change]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import history, lock, paths, releases, routing
+from flask_apachectl.commands import apply
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import activation, hooks, start
 
@@ -22,6 +23,8 @@ def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         if not options.plan:
             stack.enter_context(lock.held(app))
+            if options.declaration:
+                apply.expect_declaration(app, options.declaration)
         routes, live = routing.read(app), routing.live_release(app)
         running = dict(routes.releases).get(routes.canary)
         release = options.release or running or routing.slot_release(app, routing.other(routing.live_slot(app)))

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import environments, lock, paths, releases, routing
-from flask_apachectl.apache import server
-from flask_apachectl.app import load_app, read_json
+from flask_apachectl.app import load_app
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
 from flask_apachectl.errors import RefusedError
@@ -53,7 +52,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     with lock.held(app):
         if wanted:
             request.unpack(wanted)
-            apply.make(each for each in wanted.files if each.path.name == "entry.wsgi")
+            apply.make_entry(app, [each for each in wanted.files if each.path.name == "entry.wsgi"])
         result = preparation.prepare(app, source)
     return {**result, "msg": f"{'built' if result['changed'] else 'kept'} {result['release']}"}
 
@@ -67,7 +66,7 @@ def before_start(app: App, options: argparse.Namespace) -> dict[str, Any]:
         changed = changed and bool(commands)
         return {"changed": changed, "msg": f"would run {', '.join(commands)}" if changed else "nothing to do"}
     with lock.held(app):
-        expect_declaration(app, options.declaration)
+        apply.expect_declaration(app, options.declaration)
         if options.release not in releases.complete(app):
             raise RefusedError(f"there is no release {options.release}: see `flask-apachectl releases`")
         changed = hooks.before_start(
@@ -86,28 +85,12 @@ def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:
         changes = live != options.release or (paths.SYSTEMD.is_dir() and bool(units.due(made, options.release)))
         return {"changed": changes, "release": options.release, "msg": f"live is {live}, would be {options.release}"}
     with lock.held(app):
-        expect_declaration(app, options.declaration)
+        apply.expect_declaration(app, options.declaration)
         routes = routing.read(app)
         promoted = routes.canary and options.release == dict(routes.releases).get(routes.canary)
         action = "promote" if promoted else "deploy"
         result = activation.activate(app, options.release, action, skip_once=options.skip_once)
     return {**result, "msg": f"{app.url} serves {result['release']}"}
-
-
-def expect_declaration(app: App, digest: str) -> None:
-    """Raise RefusedError when another run has declared the app after this one did, and Apache serves that."""
-    if digest and read_json(app.conf / "app.json").get("digest") != digest:
-        raise RefusedError(
-            f"another run has declared {app.name} meanwhile: nothing is activated, run this one again. "
-            f"{routing.consequence(app)}"
-        )
-    if server.pid() is not None and app.site.manage_service:
-        loaded = server.loaded(app)
-        if loaded != apply.expected_digest(app):
-            raise RefusedError(
-                f"Apache has not loaded {app.name}'s configuration: run the role, or see `apache2ctl -S`. "
-                f"{routing.consequence(app)}"
-            )
 
 
 def deploy(app: App, options: argparse.Namespace) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import os
 import re
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import environments, history, paths, releases, routing, slots, wheelhouses
+from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
 from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -64,6 +65,17 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def reserve(options: argparse.Namespace) -> dict[str, Any]:
+    """Take an app's name on this host, before its first deploy: a removal of the last other app leaves the rest.
+
+    Answers as `inspect` does, which what came before may not be true of any more: that app may just have been removed.
+    """
+    with lock.host_held():
+        paths.ETC.mkdir(mode=0o755, exist_ok=True)
+        (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
+    return inspect(options)
+
+
 def declared_apps() -> list[dict[str, Any]]:
     """Return what is known of the apps on this host, for the checks that two do not share what they cannot."""
     found = []
@@ -111,6 +123,8 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     """Yield the paths that are not as they were installed or built, and what the running Apache has not loaded."""
     yield from _not_installed(app, kept)
     yield from _not_shared(app)
+    if not paths.ENGINE.is_file() or paths.ENGINE.read_bytes() != Path(sys.argv[0]).read_bytes():
+        yield str(paths.ENGINE)  # of another version than the role that asks
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from damaged(app, thorough=thorough)
@@ -127,7 +141,10 @@ def damaged(app: App, *, thorough: bool) -> Iterator[str]:
     for wrong in releases.damaged(app, thorough=thorough).values():
         yield from wrong
     if release:
-        yield from units.damaged(releases.as_made(app, release), release)
+        made, venv = releases.as_made(app, release), (app.releases / release / "venv").resolve()
+        if venvs.python_of(venv) != facts.interpreter(made.spec.python):
+            yield str(venv)  # the host's Python is another one now
+        yield from units.damaged(made, release)
         if app.waiting.exists() and hooks.waiting_for(app) == release:
             yield str(app.waiting)  # its hooks have not run, or the file is damaged
 

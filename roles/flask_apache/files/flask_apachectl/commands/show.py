@@ -36,7 +36,13 @@ def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
                     began = time.monotonic()
                     answer = health.ask(made, token)
                     milliseconds = round(1000 * (time.monotonic() - began), 1)
-                    row = {"slot": slot, "pid": answer.pid, "release": answer.release, "status": answer.status}
+                    row = {
+                        "slot": slot,
+                        "pid": answer.pid,
+                        "app": answer.app,
+                        "release": answer.release,
+                        "status": answer.status,
+                    }
                     rows.append({**row, "healthy": health.is_healthy(made, answer), "milliseconds": milliseconds})
     latest = {(row["slot"], row["pid"]): row for row in rows}.values()
     columns = ("slot", "pid", "release", "status", "healthy", "milliseconds")

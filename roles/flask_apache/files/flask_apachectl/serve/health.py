@@ -23,7 +23,7 @@ SHOWN = 500  # characters shown of a wrong answer
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got: the HTTP status, or 0 and the error; the release and the process that answered a probe.
+    """What one request got: the HTTP status, or 0 and the error; the app, release and process that answered a probe.
 
     ``complete`` tells whether the expected text was in it; ``words`` is what it says, unless that is a page of HTML.
     """
@@ -34,6 +34,7 @@ class Answer:
     error: str = ""
     complete: bool = True
     words: str = ""
+    app: str = ""
 
 
 def ask(app: App, token: str = "") -> Answer:
@@ -50,7 +51,8 @@ def ask(app: App, token: str = "") -> Answer:
         release, pid = response.getheader("X-Flask-Apache-Release", ""), response.getheader("X-Flask-Apache-Pid", "0")
         is_page = "html" in response.getheader("Content-Type", "html")
         words = "" if is_page else " ".join(body[:SHOWN].split())
-        return Answer(response.status, release, int(pid), complete=app.spec.health_body in body, words=words)
+        name, complete = response.getheader("X-Flask-Apache-App", ""), app.spec.health_body in body
+        return Answer(response.status, release, int(pid), complete=complete, words=words, app=name)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
     finally:
@@ -75,7 +77,7 @@ def is_healthy(app: App, answer: Answer) -> bool:
 
 def is_right(app: App, answer: Answer, release: str) -> bool:
     """Tell whether a probe got what it should."""
-    return is_healthy(app, answer) and answer.release == release
+    return is_healthy(app, answer) and (answer.app, answer.release) == (app.name, release)
 
 
 def explain(app: App, answer: Answer, release: str) -> str:
@@ -87,7 +89,8 @@ def explain(app: App, answer: Answer, release: str) -> str:
         return f"{app.url_path} answered {answer.status}{words}; expected is one of {list(app.spec.health_status)}"
     if not answer.complete:
         return f"{app.url_path} answered without the expected text {app.spec.health_body!r}"
-    return f"{app.url_path} was answered by {answer.release or 'another program'} instead of {release}"
+    other = f"{answer.release} of {answer.app}" if answer.app not in ("", app.name) else answer.release
+    return f"{app.url_path} was answered by {other or 'another program'} instead of {release}"
 
 
 def verify(app: App, release: str) -> None:

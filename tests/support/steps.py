@@ -1,0 +1,160 @@
+"""Runs of the role without Ansible: the action plugin's own steps, one by one, against the engine on a host.
+
+A play takes seconds to start, and cannot be stopped between two calls. Here a test decides what happens between them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.util
+import json
+import tempfile
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import yaml
+
+from tests.support.commands import ROOT, cache_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.support.hosts import Host
+
+ROLE = ROOT / "roles/flask_apache"
+BUILD_USER = ("flask-apache-build", "/var/cache/flask-apache")
+DEPLOY = ("plan", "fetch", "users", "prepare", "apply", "before_start", "activate")  # as tasks/main.yml has them
+
+
+class StepError(AssertionError):
+    """The role, or the engine, refused or failed."""
+
+
+@lru_cache
+def _plugin() -> Any:  # noqa: ANN401 - a module
+    spec = importlib.util.spec_from_file_location("flask_apache_engine", ROLE / "action_plugins/flask_apache_engine.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@lru_cache
+def _defaults() -> dict[str, Any]:
+    return {
+        name: value
+        for path in ("defaults/main.yml", "vars/main.yml")
+        for name, value in yaml.safe_load((ROLE / path).read_text()).items()
+    }
+
+
+@dataclass
+class Run:
+    """One run of the role for one app on one host: `deploy` it, or take its steps one by one.
+
+    ``variables`` are the role's without ``flask_apache_``. ``engine`` is another zip application than the role's.
+    """
+
+    host: Host
+    variables: Mapping[str, Any]
+    engine: bytes = b""
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)  # the commands of the engine that ran on the host
+    before_call: Callable[[list[str]], object] = lambda _: None  # called with the engine's command
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return str(self.variables["app"])
+
+    def deploy(self) -> dict[str, Any]:
+        """Take all steps of a deploy. Returns the result of the last one. Raises StepError."""
+        for name in DEPLOY:
+            self.step(name)
+        return self.results["activate"]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a step changed something."""
+        return any(result.get("changed") for result in self.results.values())
+
+    def step(self, name: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - the step's own
+        """Take one step. Raises StepError with its message when it fails."""
+        if name == "users":
+            return self._users()
+        if name not in ("plan", "rollback", "remove"):
+            arguments["plan"] = self.results["plan"]
+        if name in ("prepare", "apply", "before_start", "activate"):
+            arguments["source"] = self.results["fetch"]
+        if name in ("before_start", "activate"):
+            arguments["release"] = self.results["prepare"]["release"]
+        result: dict[str, Any] = getattr(self._action(), f"step_{name}")(**arguments)
+        self.results[name] = result
+        if result.get("failed"):
+            raise StepError(result["msg"])
+        return result
+
+    def _users(self) -> dict[str, Any]:
+        """Create the users that were missing when the host was inspected, as tasks/users.yml does."""
+        found = self.results["plan"]["host"]
+        users = {"user": (self.app, f"/var/lib/flask-apache/{self.app}"), "build_user": BUILD_USER}
+        for user, home in (users[kind] for kind in users if found[kind] is None):
+            create = f"useradd --system --no-create-home --home-dir {home} --shell /usr/sbin/nologin {user}"
+            self.host.run(f"{create} || {{ sleep 1; id {user}; }}")  # another run may create it at the same time
+        return {}
+
+    def _action(self) -> Any:  # noqa: ANN401 - the action plugin, as Ansible would have made it
+        action = object.__new__(_plugin().ActionModule)
+        given = {f"flask_apache_{name}": value for name, value in self.variables.items()}
+        known = {"playbook_dir": str(ROOT), "inventory_hostname": self.host.name, **_defaults(), **given}
+        action.task_vars = {**known, "ansible_play_hosts": [self.host.name]}
+        action.role = ROLE
+        action._task = SimpleNamespace(check_mode=False, diff=False)
+        action._templar = SimpleNamespace(template=lambda value: _template(value, known))
+        action._cache = lambda: cache_directory() / "sources" / self.app
+        action._execute_module = self._execute
+        return action
+
+    def _execute(self, *, module_name: str, module_args: dict[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Run the engine, as the module does, and answer as it does."""
+        assert module_name == "flask_apache_engine"
+        command = module_args["command"]
+        self.before_call(command)
+        self.calls.append(" ".join(command))
+        engine = self.engine or _unpacked(module_args["engine"])
+        return run_engine(self.host, command, _unpacked(module_args["request"]), engine)
+
+
+def run_engine(host: Host, command: list[str], request: bytes, engine: bytes) -> dict[str, Any]:
+    """Run a zip application on a host; return its answer, or how it ended."""
+    path = f"/var/tmp/engine-{hashlib.sha256(engine).hexdigest()[:12]}.pyz"
+    if host.run(["test", "-e", path], check=False).returncode:
+        with tempfile.NamedTemporaryFile() as file:
+            Path(file.name).write_bytes(engine)
+            Path(file.name).chmod(0o644)
+            host.put(Path(file.name), path)
+    done = host.run(["python3", "-I", path, "--json", *command], stdin=request, check=False)
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        answer = {"failed": True, "msg": f"the engine ended with {done.returncode}"}
+    return {**answer, "progress": done.stderr}
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
+
+
+def _template(value: object, known: Mapping[str, Any]) -> object:
+    """Return a variable's value; defaults may name other variables."""
+    if isinstance(value, str) and "{{" in value and "__flask_apache_" not in value:
+        environment = jinja2.Environment(undefined=jinja2.StrictUndefined)  # noqa: S701 - no HTML
+        return environment.from_string(value).render(**known)
+    return value
