@@ -68,11 +68,11 @@ groups = {
         first(venv / "lib", "*.py"), first(venv / "lib", "*.pyc"), first(venv / "lib", "RECORD"),
         home / f"{live}.since",
     ],
-    "manifests": [release / "release.json", venv / "complete.json"],
+    "manifests": [release / "release.json", venv / "complete.json", previous / "release.json"],
     "state": [
         *own, *beside, *units,
-        *(home / f"empty/{slot}/venv/{name}" for slot in (live, idle) for name in ("pyvenv.cfg", "complete.json")),
-        *(previous / name for name in ("release.json", "env", "app/app.py")),
+        home / "empty/blue/venv/pyvenv.cfg", home / "empty/green/venv/complete.json",
+        *(previous / name for name in ("env", "app/app.py")),
     ],
 }
 seen, found = {str(home / "lock")}, {}
@@ -82,11 +82,10 @@ for name, members in groups.items():
         if path not in seen and os.path.lexists(path):
             seen.add(path)
             found[name][path] = os.readlink(path) if os.path.islink(path) else None
-# Two of a kind that stand in for each other are not both lost here, and what tells which release a slot had is not
-# lost together with the slot.
-alone = [str(path) for path in (conf / "live.map.copy", home / "current", home / f"{idle}.since", release / "venv")]
-found["alone"] = {path: found["state"].pop(path, None) for path in alone}
-found["alone"][alone[-1]] = os.readlink(alone[-1])
+# What stands in for another file is not lost together with it, nor a manifest with the files that it lists.
+for path in map(str, (conf / "live.map.copy", home / "current", home / f"{idle}.since")):
+    found["manifests"][path] = found["state"].pop(path)
+found["state"][str(release / "venv")] = os.readlink(release / "venv")
 json.dump(found, sys.stdout)
 """
 DAMAGE = """
@@ -165,7 +164,8 @@ class Damaged:
     def deploy(self, marker: str) -> None:
         """Deploy new code, so that there is a release before the live one."""
         write_source(self.source, marker)
-        assert self.steps.run() == ["prepare", "activate"]
+        changed = self.steps.run()
+        assert changed[-1:] == ["activate"], changed
         assert self.host.http("/", NAME).json() == {"marker": marker}
 
     def damage(self, damages: list[tuple[str, str, str]]) -> None:

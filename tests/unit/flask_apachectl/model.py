@@ -127,6 +127,13 @@ class Serial:
     map = staticmethod(map)
 
 
+def make_venv(venv: Path) -> None:
+    """Make a virtual environment, as far as the engine checks it."""
+    (venv / f"lib/python{PYTHON}/site-packages").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin/python").write_text("")
+
+
 class Host:
     """A host with one app, below a directory. Nothing outside it is changed; ``close`` undoes all replacements."""
 
@@ -148,8 +155,9 @@ class Host:
         (self.app.home / "incoming").mkdir()
         (self.app.conf / "env").write_text("{}")
         for slot in paths.SLOTS:
-            (self.app.home / "empty" / slot / "venv").mkdir(parents=True)
-            (self.app.home / "empty" / slot / "venv/pyvenv.cfg").write_text("")
+            venv = self.app.home / "empty" / slot / "venv"
+            make_venv(venv)
+            (venv / "complete.json").write_text(json.dumps({"python": PYTHON, "files": {}}))
 
     def replace_the_rest(self) -> None:
         """Replace Apache, users, the builder and the clock."""
@@ -237,10 +245,7 @@ class Host:
     def run(self, command: list[str], *_: object, cwd: Path, **__: object) -> str:
         """Read a source's requirements, and build a virtual environment, as far as the engine checks them."""
         if list(command[1:3]) == ["-m", "venv"]:
-            venv = Path(command[-1])
-            (venv / "bin").mkdir()
-            (venv / "bin/python").write_text("")
-            (venv / f"lib/python{PYTHON}/site-packages").mkdir(parents=True)
+            make_venv(Path(command[-1]))
         inputs = (cwd / "requirements.txt").read_text() if (cwd / "requirements.txt").exists() else ""
         return json.dumps({"lines": [], "steps": [["-r", "requirements.txt"]], "inputs": inputs, "tied": False})
 

@@ -179,6 +179,9 @@ def test_a_release(app: App, name: str, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)
     assert releases.damaged(app) == {"r0": [str(path)]}
+    assert releases.has_source(app, "r0") == (not name.startswith(("app", "release")))
+    if releases.has_source(app, "r0"):
+        return
     (app.releases / "r0").rename(app.releases / "abc-1")
     (app.home / "incoming").mkdir()
     with pytest.raises(RefusedError, match="abc is not on this host"):

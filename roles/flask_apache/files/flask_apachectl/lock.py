@@ -75,7 +75,7 @@ def sweep(app: App) -> None:
     patterns = (
         (app.releases, ".*"),
         (app.venvs, ".*"),
-        *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced", "units.json")),
+        *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced", "units.json", "history.jsonl")),
         (app.home / "wheelhouses", ".*"),
         (paths.CACHE / "tools", f".{app.name}.*"),
         (paths.RUN, f"build-{app.name}"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import declaration, environments, history, paths, routing, venvs
+from flask_apachectl import declaration, environments, history, paths, routing, slots, venvs
 from flask_apachectl.app import App, read_json
 from flask_apachectl.declaration import DamagedError, Spec
 from flask_apachectl.errors import RefusedError
@@ -91,11 +91,11 @@ def damaged_files(
     """
     directory = app.releases / release
     try:
-        wanted = description(app, release)["files"]
-        declaration.read(Spec, description(app, release).get("spec"), "spec")
+        found = description(app, release)
+        declaration.read(Spec, found.get("spec"), "spec")
+        wrong = manifest.damage(directory, found["files"], thorough=thorough)
     except (DamagedError, FileNotFoundError):
-        return [str(directory / "release.json")]
-    wrong = manifest.damage(directory, wanted, thorough=thorough)
+        wrong = [str(directory / "release.json")]
     try:
         environments.of_release(app, release)
     except (DamagedError, FileNotFoundError):
@@ -104,6 +104,14 @@ def damaged_files(
     if venv not in seen:
         seen[venv] = venvs.damage(venv, thorough=thorough)
     return wrong + seen[venv]
+
+
+def has_source(app: App, release: str) -> bool:
+    """Tell whether a release's source is whole, so that another release can be made of it."""
+    with contextlib.suppress(DamagedError, FileNotFoundError):
+        wanted = {name: kept for name, kept in description(app, release)["files"].items() if name.startswith("app/")}
+        return not manifest.damage(app.releases / release, wanted)
+    return False
 
 
 def damaged(app: App, *, thorough: bool = False) -> dict[str, list[str]]:
@@ -145,6 +153,7 @@ def prune(app: App) -> None:
     protected += [history.last_live(history.read(app), live, kept), *in_use(app)]
     for release in prunable(kept, app.site.keep_releases, protected):
         files.remove(app.releases / release)
+    slots.repair_replaced(app)
     needed = {(path / "venv").resolve() for path in app.releases.iterdir()}
     for venv in app.venvs.iterdir():
         if venv not in needed:

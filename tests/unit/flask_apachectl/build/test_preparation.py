@@ -36,17 +36,19 @@ def test_the_strategy_becomes_rolling(host: Host, *, apache: bool) -> None:
     assert host.deploy(SOURCES[1])["changed"] is False
 
 
-def test_a_release_whose_virtual_environment_broke_is_rebuilt(host: Host) -> None:
+def test_a_live_release_whose_virtual_environment_broke_is_made_again_beside_it(host: Host) -> None:
     release = host.deploy(SOURCES[0])["release"]
     venv = (host.app.releases / release / "venv").resolve()
     (venv / "bin/python").unlink()
-    assert host.prepare(SOURCES[0]) == release == host.live()
-    assert venvs.is_complete((host.app.releases / release / "venv").resolve())
-    assert (host.debris(), host.releases()) == ([], [release])
+    again = host.prepare(SOURCES[0])
+    assert host.live() == release != again
+    assert venvs.is_complete((host.app.releases / again / "venv").resolve())
+    assert host.command("activate", release=again)["changed"] is True
+    assert (host.live(), host.debris(), host.releases()) == (again, [], [again])
 
 
-def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_rebuilt(tmp_path: Path) -> None:
-    """Killed at any moment, its directory always exists, and the next run completes the build."""
+def test_the_live_release_stays_in_its_place_while_it_is_made_again(tmp_path: Path) -> None:
+    """Killed at any moment, its directory always exists, and the next run makes another one."""
     for moment in itertools.count():
         host = Host(tmp_path / str(moment))
         try:
@@ -58,9 +60,10 @@ def test_the_live_release_stays_in_its_place_while_its_virtual_environment_is_re
             with contextlib.suppress(Killed), host.killer.armed(moment, hard=True):
                 assert host.command("prepare", source=SOURCES[0])["changed"] is True
                 break
-            assert (host.live(), host.releases()) == (release, [release])
-            host.command("prepare", source=SOURCES[0])
-            assert venvs.is_complete((host.app.releases / release / "venv").resolve())
+            assert host.live() == release
+            assert release in host.releases()
+            again = host.command("prepare", source=SOURCES[0])["release"]
+            assert venvs.is_complete((host.app.releases / again / "venv").resolve())
             assert host.debris() == []
         finally:
             host.close()

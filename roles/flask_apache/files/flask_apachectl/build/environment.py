@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import interpreter, paths, routing, venvs
+from flask_apachectl import interpreter, paths, routing, venvs, wheelhouses
 from flask_apachectl.build import credentials, staging
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
@@ -140,15 +140,17 @@ def wheelhouse(app: App, group: int) -> Path | None:
     """Return the directory of the wheels that the role shipped, if that is where packages come from."""
     if not app.spec.wheelhouse:
         return None
-    directory: Path = app.home / "wheelhouses" / app.spec.wheelhouse
+    directory = wheelhouses.place(app)
     archive = directory.with_name(f"{directory.name}.tar.gz")
-    if not directory.exists():
+    if wheelhouses.damage(directory):
         if not archive.exists():
             raise RefusedError("the wheelhouse is not on this host: run the role, which ships it")
         partial = directory.with_name(f".{directory.name}")
         with tarfile.open(archive) as tar:
             staging.extract(tar, partial)
         files.set_ownership(partial, group)
+        wheelhouses.seal(partial, group)
+        files.remove(directory)
         partial.rename(directory)
     for another in set(directory.parent.iterdir()) - {directory}:
         files.remove(another)

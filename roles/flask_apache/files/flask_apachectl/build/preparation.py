@@ -11,7 +11,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, interpreter, paths, releases, routing, slots, venvs
+from flask_apachectl import environments, interpreter, paths, releases, routing, slots, venvs, wheelhouses
 from flask_apachectl.apache import server
 from flask_apachectl.build import environment, staging, static
 from flask_apachectl.errors import RefusedError
@@ -29,7 +29,8 @@ ABANDONED = 3600 * 10**9  # nanoseconds after which a shipped source that no run
 def prepare(app: App, source: str) -> dict[str, Any]:
     """Make the release of a shipped source, complete and checked, beside the live one."""
     group = grp.getgrnam(app.site.user).gr_gid
-    healed = make_slots(app, group) | bool(environments.damaged(app))
+    healed = make_slots(app, group) | bool(environments.damaged(app)) | bool(wheelhouses.damaged(app))
+    environment.wheelhouse(app, group)
     release = wanted_release(app, source)
     staging.make_data_directories(app)
     directory, before = app.releases / release, set(app.venvs.iterdir())

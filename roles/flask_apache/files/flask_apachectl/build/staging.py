@@ -21,7 +21,7 @@ def stage(app: App, source: str, partial: Path) -> None:
     """Lay out the source: from what the controller shipped, or from a release with the same source."""
     report.say(f"stage   {source}")
     archive = app.home / "incoming" / f"{source}.tar.gz"
-    same = [path for path in app.releases.glob(f"{source}-*/app") if not releases.damaged_files(app, path.parent.name)]
+    same = [path for path in app.releases.glob(f"{source}-*/app") if releases.has_source(app, path.parent.name)]
     partial.mkdir()
     if archive.exists():
         with tarfile.open(archive) as tar:

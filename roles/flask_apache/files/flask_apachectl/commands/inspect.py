@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs
+from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
 from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -93,7 +93,7 @@ def state(name: str) -> dict[str, Any]:
     home = paths.SRV / name
     found: dict[str, Any] = {
         "reserved": (paths.ETC / name).is_dir(),
-        "wheelhouses": [path.name for path in home.glob("wheelhouses/[0-9a-f]*")],
+        "wheelhouses": wheelhouses.whole(home),
         "sources": [],
         "live": None,
         "salt": "",
@@ -108,7 +108,7 @@ def state(name: str) -> dict[str, Any]:
     except RefusedError:
         return found
     drift = list(drifted(app, kept))
-    whole = set(releases.complete(app)) - releases.damaged(app).keys()
+    whole = [release for release in releases.complete(app) if releases.has_source(app, release)]
     return {
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
@@ -136,6 +136,7 @@ def damaged(app: App, *, thorough: bool) -> Iterator[str]:
     yield from history.damaged(app)
     yield from slots.damaged(app)
     yield from environments.damaged(app)
+    yield from wheelhouses.damaged(app)
     release = routing.slot_release(app, routing.live_slot(app))
     for wrong in releases.damaged(app, thorough=thorough).values():
         yield from wrong

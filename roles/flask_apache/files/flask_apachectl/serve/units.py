@@ -165,7 +165,7 @@ def follow(app: App) -> bool:
     if release is None:
         return False
     app = releases.as_made(app, release)
-    renamed = routing.release_of(app, app.home / "current") != release
+    renamed = (app.home / "current").resolve() != (app.releases / release).resolve()
     if renamed:
         files.replace_link(app.home / "current", app.releases / release)
     if not paths.SYSTEMD.is_dir():
