@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -96,8 +97,13 @@ class Deployed:
 
     def environment(self, environment: Mapping[str, str]) -> None:
         """Declare another environment, as the role does."""
-        path = f"/etc/flask-apache/{self.app}/env"
-        self.host.run(["tee", path], stdin=json.dumps(environment))
+        text, conf = json.dumps(environment), f"/etc/flask-apache/{self.app}"
+        self.host.run(["tee", f"{conf}/env"], stdin=text)
+        declared: dict[str, Any] = json.loads(self.host.read(f"{conf}/app.json"))
+        for each in declared["installed"]:
+            if each["path"] == f"{conf}/env":
+                each["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        self.host.write(f"{conf}/app.json", json.dumps(declared), mode=0o640)
 
     def live(self) -> str:
         """Return the live release."""

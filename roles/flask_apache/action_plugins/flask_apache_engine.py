@@ -95,7 +95,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         variables = self.variables()
         if self._task.check_mode and plan["host"]["packages_missing"]:
             return {"changed": True, "msg": "git would be installed first", "id": "unknown", "archive": None}
-        return self.engine(["fetch"], self._wanted(variables, plan["host"]))
+        directories = self.declaration(plan, {})["directories"]
+        return self.engine(["fetch"], {"wanted": self._wanted(variables, plan["host"]), "directories": directories})
 
     def step_prepare(self, plan: Answer, source: Answer) -> Answer:
         """Ship the source, and make it a release, unless the host serves just that."""
@@ -175,21 +176,27 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         return self.engine(["--app", request["app"], command, release, *words], {})
 
     def engine(self, command: list[str], request: Arguments) -> Answer:
-        """Run the engine on the host, and return its answer."""
+        """Run the engine on the host, and return its answer. Steps that take long are shown meanwhile."""
         from controller import artefact
 
         packed = {"engine": artefact.build(self.role / "files"), "request": json.dumps(request).encode()}
         arguments = {name: base64.b64encode(zlib.compress(each)).decode() for name, each in packed.items()}
-        answer: Answer = self._execute_module(
-            module_name="flask_apache_engine",
-            module_args={"command": command, **arguments},
-            task_vars=self.task_vars,
-        )
+        answer, shown = {"running": ""}, 0
+        while "running" in answer:
+            answer = self._execute_module(
+                module_name="flask_apache_engine",
+                module_args={"command": command, "running": answer["running"], **arguments},
+                task_vars=self.task_vars,
+            )
+            if shown or "running" in answer:
+                for line in answer.get("progress", [])[shown:]:
+                    self._display.display(f"  {self.task_vars['inventory_hostname']}: {line}")
+                shown = len(answer.get("progress", []))
         return answer
 
     def declaration(self, plan: Answer, source: Answer) -> Arguments:
         """Return all that the app is to have: the request of several steps."""
-        from controller import requests
+        from controller import artefact, requests
 
         files = self.role / "files"
         host = {**plan["host"], "wheelhouse": source.get("wheelhouse", "")}
@@ -198,6 +205,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             host,
             self.constants(),
             self.render(plan),
+            engine=artefact.build(files),
             entry=(files / "entry.wsgi").read_text(encoding="utf-8"),
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
         )

@@ -24,6 +24,14 @@ options:
     description: What the command reads from standard input, as compressed JSON in base64. It may hold secrets.
     type: str
     required: true
+  running:
+    description: Where a command runs that was started by an earlier call; then nothing is started.
+    type: str
+    default: ""
+  wait:
+    description: Seconds after which a command that still runs is left alone, and its progress is returned.
+    type: float
+    default: 10
 author:
   - flask_apache developers (@flask-apache)
 """
@@ -49,14 +57,19 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import zlib
 
 from ansible.module_utils.basic import AnsibleModule
 
 OLDEST_PYTHON = (3, 10)
+RUN, PREFIX = "/run", "flask-apachectl."  # in memory, and root's
+ABANDONED = 86400  # seconds
 
 
 def unpacked(text: str) -> bytes:
@@ -64,65 +77,131 @@ def unpacked(text: str) -> bytes:
     return zlib.decompress(base64.b64decode(text))
 
 
-class Engine:
-    """The engine in memory: a file that has no name on disk."""
+def start(engine: bytes, command: list[str], request: bytes) -> str:
+    """Start the engine, which goes on when this module or its connection ends. Returns its directory.
 
-    def __init__(self, content: bytes) -> None:
-        self.descriptor = os.memfd_create("flask-apachectl", 0)  # inherited by the program, which is the file itself
-        view = memoryview(content)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
+    There it leaves what it prints: ``answer``, ``progress``, and at its end ``code``, its exit code.
+    """
+    _clear()
+    directory = tempfile.mkdtemp(prefix=PREFIX, dir=RUN)
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            _run(directory, engine, command, request)
+        os._exit(0)
+    with open(os.path.join(directory, "pid"), "w") as file:
+        file.write(str(pid))
+    return directory
 
-    def run(self, command: list[str], request: bytes = b"{}") -> tuple[int, str, str]:
-        """Run a command. Returns its exit code, and what it printed: the answer, and the lines of progress."""
-        program = [sys.executable, "-I", "/proc/self/fd/%d" % self.descriptor, "--json"]
+
+def _clear() -> None:
+    """Remove what commands have left whose play did not wait for their end."""
+    for name in os.listdir(RUN):
+        path = os.path.join(RUN, name)
+        if name.startswith(PREFIX) and time.time() - os.lstat(path).st_mtime > ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _run(directory: str, engine: bytes, command: list[str], request: bytes) -> None:
+    """Run the engine to its end, in a process of its own that nobody waits for. Its file has no name on disk."""
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nothing, number)
+    descriptor = os.memfd_create("flask-apachectl", 0)
+    view = memoryview(engine)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    with (
+        open(os.path.join(directory, "answer"), "wb") as answer,
+        open(os.path.join(directory, "progress"), "wb") as told,
+    ):
         process = subprocess.Popen(
-            program + command,
+            [sys.executable, "-I", "/proc/self/fd/%d" % descriptor, "--json", *command],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(self.descriptor,),
+            stdout=answer,
+            stderr=told,
+            pass_fds=(descriptor,),
         )
-        output, progress = process.communicate(request)
-        return process.returncode, output.decode(errors="replace"), progress.decode(errors="replace")
+        process.communicate(request)
+    path = os.path.join(directory, "code")
+    with open(path + ".new", "w") as file:
+        file.write(str(process.returncode))
+    os.rename(path + ".new", path)
 
 
-def ended(code: int, progress: str) -> str:
+def read(directory: str, name: str) -> str:
+    """Return what the engine has left so far."""
+    with contextlib.suppress(OSError), open(os.path.join(directory, name), errors="replace") as file:
+        return file.read()
+    return ""
+
+
+def is_running(directory: str) -> bool:
+    """Tell whether an engine has not come to its end. The process that waits for it can have been ended, too."""
+    if read(directory, "code"):
+        return False
+    with contextlib.suppress(OSError, ValueError), open("/proc/%s/stat" % read(directory, "pid")) as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return not read(directory, "pid") and os.path.isdir(directory)
+
+
+def ended(code: str, progress: str) -> str:
     """Say how an engine ended that gave no answer."""
-    lines = [line for line in progress.splitlines() if line.strip()]
-    step = " at the step '%s'" % " ".join(lines[-1].split()) if lines and not lines[-1].startswith(" ") else ""
-    if code < 0:
-        name = signal.Signals(-code).name
+    lines = [line for line in progress.splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
+    step = " at the step `%s`" % " ".join(lines[-1].split()) if lines else ""
+    if code.startswith("-"):
+        name = signal.Signals(-int(code)).name
         cause = "was ended by %s%s" % (name, " (out of memory?)" if name == "SIGKILL" else "")
     else:
-        cause = "ended with exit code %d and gave no answer" % code
+        cause = "ended with exit code %s and gave no answer" % (code or "unknown")
     return "The engine %s%s." % (cause, step)
 
 
+def served(engine: bytes, app: str) -> str:
+    """Ask another engine what visitors get, after one has given no answer."""
+    directory = start(engine, ["--app", app, "serving"], b"")
+    deadline = time.monotonic() + 20
+    while is_running(directory) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    try:
+        return " " + str(json.loads(read(directory, "answer"))["msg"])
+    except (ValueError, KeyError):
+        return ""
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def main() -> None:
-    """Run the engine, and turn its answer into the module's."""
+    """Run the engine, and turn its answer into the module's; or tell how far it is, after some time."""
     module = AnsibleModule(
         argument_spec={
             "command": {"type": "list", "elements": "str", "required": True},
             "engine": {"type": "str", "required": True, "no_log": True},
             "request": {"type": "str", "required": True, "no_log": True},
+            "running": {"type": "str", "default": ""},
+            "wait": {"type": "float", "default": 10},
         },
         supports_check_mode=True,
     )
     if sys.version_info < OLDEST_PYTHON:
         version = "%d.%d" % sys.version_info[:2]
         module.fail_json(msg="host: the Python must be 3.10 or newer, got %s (%s)" % (version, sys.executable))
-    engine, command = Engine(unpacked(module.params["engine"])), module.params["command"]
-    code, output, progress = engine.run(command, unpacked(module.params["request"]))
+    engine, command = unpacked(module.params["engine"]), module.params["command"]
+    directory = module.params["running"] or start(engine, command, unpacked(module.params["request"]))
+    deadline = time.monotonic() + module.params["wait"]
+    while is_running(directory):
+        if time.monotonic() > deadline:
+            module.exit_json(changed=False, running=directory, progress=read(directory, "progress").splitlines())
+        time.sleep(0.02)
+    code, output, progress = (read(directory, name) for name in ("code", "answer", "progress"))
+    shutil.rmtree(directory, ignore_errors=True)
     try:
         answer = json.loads(output)
     except ValueError:
         message = ended(code, progress)
-        app = command[1:2] if command[:1] == ["--app"] else []
-        if app:
-            serving = engine.run(["--app", app[0], "serving"])[1]
-            with contextlib.suppress(ValueError, KeyError):
-                message += " " + json.loads(serving)["msg"]
+        if command[:1] == ["--app"]:
+            message += served(engine, command[1])
         module.fail_json(
             msg=message + " Run the play again: it goes on from here.", progress=progress.splitlines()[-20:]
         )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Variables = Mapping[str, Any]
     Render = Callable[[Template], str]
 
-DIVERTED = "/etc/apache2/logrotate.distribution"
 COMPLETION = "/usr/share/bash-completion/completions/flask-apachectl"
 
 
@@ -41,12 +40,18 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
         "python": variables["flask_apache_python"],
         "packages": packages,
         "calendars": [str(text) for text in calendars],
-        "paths": [DIVERTED],
     }
 
 
 def declaration_of(
-    variables: Variables, host: Variables, constants: Variables, render: Render, *, entry: str, completion: str
+    variables: Variables,
+    host: Variables,
+    constants: Variables,
+    render: Render,
+    *,
+    engine: bytes,
+    entry: str,
+    completion: str,
 ) -> dict[str, Any]:
     """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets."""
     derived = declaration.derive(variables, host, constants)
@@ -66,6 +71,7 @@ def declaration_of(
         ],
         "apache": apache(derived, render),
     }
+    request["engine"] = hashlib.sha256(engine).hexdigest()  # another one is another declaration
     request["salt"] = host["salt"]
     request["digest"] = digest(request)
     return request

@@ -83,14 +83,18 @@ def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> li
 
     ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
     """
-    steps: list[Wanted] = []
-    if declared:
-        steps += _module_links(declared)
-        steps += _own(name, apps[name], declared)
-    steps += _virtual_hosts(apps)
-    steps += _stock_site(apps)
-    steps += _left_behind(apps, name, declared)
-    return steps
+    own_part = own(name, apps[name], declared) if declared else []
+    return [*own_part, *shared(apps), *_left_behind(apps, name, declared)]
+
+
+def own(name: str, site: Site, declared: Declared) -> list[Wanted]:
+    """Return the part of Apache's configuration that an app's declaration makes."""
+    return [*_module_links(declared), *_own(name, site, declared)]
+
+
+def shared(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return the links that depend on all apps: which virtual hosts are enabled, and which one is the default."""
+    return [*_virtual_hosts(apps), *_stock_site(apps)]
 
 
 def digest(texts: list[str]) -> str:
@@ -120,7 +124,7 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
     configuration = others.configuration()
     server = declared.server["embedded" if configuration["wsgi"] else "restricted"]
     host = declared.vhost["plain" if site.port in configuration["ports"] else "listen"]
-    own = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
+    mine = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
     pools = f"flask-apache-{name}.conf"
@@ -128,7 +132,7 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
         Directory(declared.fragment[0].parent, "root", "root", 0o755),
         File(available / "flask-apache.conf", server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
-        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, own).encode()),
+        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, mine).encode()),
         File(paths.APACHE / "sites-available" / f"flask-apache-{vhost(site)}.conf", host.encode()),
         Link(enabled / "flask-apache.conf", "../conf-available/flask-apache.conf"),
         Link(enabled / pools, f"../conf-available/{pools}"),
@@ -162,10 +166,10 @@ def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
 def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
     """Return what is to go: files of the app where it was before, deserted virtual hosts, and what no app needs."""
     steps: list[Wanted] = []
-    own = {declared.fragment[0]} if declared else set()
+    kept = {declared.fragment[0]} if declared else set()
     for path in sorted(paths.ETC.glob("vhosts/*/*.conf")):
         found = FRAGMENT.fullmatch(path.name)
-        if found and (found[1] not in apps or (found[1] == name and path not in own)):
+        if found and (found[1] not in apps or (found[1] == name and path not in kept)):
             steps.append(Link(path))
     hosts = {vhost(site) for site in apps.values()}
     deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
-from flask_apachectl.apache import proof, server, site
+from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
@@ -43,15 +43,17 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     app = wanted.app
     if options.plan:
         steps = _apache_steps(wanted)
-        changes = _changes([*wanted.directories, *_own_things(wanted, steps), *steps])
+        changes = _changes([*wanted.directories, *_own_things(wanted), *steps])
         return _answer(app, changes, "would change")
     with lock.held(app), lock.host_held():
         steps = _apache_steps(wanted)
-        own = _own_things(wanted, steps)
+        own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
             _prove(app, steps, differing)
         changes = _changes([*wanted.directories, *own]) + differing
+        if not rotation.is_diverted():
+            rotation.divert()
         entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
         make([*wanted.directories, *own])
         make(steps)
@@ -77,10 +79,10 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
     return site.wanted(apps, wanted.app.name, wanted.apache)
 
 
-def _own_things(wanted: Request, steps: Sequence[Wanted] = ()) -> list[Wanted]:
-    """Return the app's own files, and the declaration, which lists all that was installed."""
+def _own_things(wanted: Request) -> list[Wanted]:
+    """Return the app's own files, and the declaration, which lists all of the app's own that is installed."""
     app = wanted.app
-    things = [*wanted.directories, *wanted.files, *steps]
+    things = [*wanted.directories, *wanted.files, *site.own(app.name, app.site, wanted.apache)]
     kept = {
         "format": declaration.FORMAT,
         "app": app.name,

@@ -14,7 +14,7 @@ from flask_apachectl.app import load_app, read_json
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import programs
+from flask_apachectl.host import desired, programs
 from flask_apachectl.serve import activation, hooks, units
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 def fetch_source(_options: argparse.Namespace) -> dict[str, Any]:
     """Get the source on the host, as the user of builds."""
-    wanted = fetch.Wanted.from_json(request.read())
+    asked = request.read()
+    wanted = fetch.Wanted.from_json(asked["wanted"])
+    if not wanted.plan:
+        with lock.host_held():
+            apply.make(map(desired.of_json, asked["directories"]))
     try:
         answer = fetch.get_on_host(wanted, [*programs.itself(), "fetch-as-build-user"])
     except fetch.SourceError as error:

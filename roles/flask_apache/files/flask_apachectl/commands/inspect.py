@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import history, paths, releases, routing, venvs
-from flask_apachectl.apache import others, server
+from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import facts
+from flask_apachectl.host import desired, facts
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +31,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers), ``paths`` (of which those are named that there are).
+    ``calendars`` (of timers).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
@@ -58,8 +58,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apps": declared_apps(),
         "configuration": others.configuration(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
-        "present": [path for path in question["paths"] if os.path.lexists(path)]
-        + [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
+        "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
     }
 
@@ -119,6 +118,12 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
                 yield each["path"]
         except (KeyError, ValueError, TypeError, LookupError):
             yield str(app.conf / "app.json")
+    try:
+        shared = site.shared({**site.sites(but=app.name), app.name: app.site})
+    except RefusedError as error:
+        yield str(error).partition("\n")[0]
+    else:
+        yield from (str(each.path) for each in shared if desired.difference(each))
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
-from flask_apachectl.apache import proof, server, site
+from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
-DIVERTED = Path("/etc/logrotate.d/apache2")
-DISTRIBUTIONS = paths.APACHE / "logrotate.distribution"
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 COMPLETION = Path("/usr/share/bash-completion/completions/flask-apachectl")
 
@@ -98,20 +96,12 @@ def _remove_files(app: App, doomed: Sequence[Path], *, last: bool, data: bool) -
     if any(path.is_relative_to(paths.UNITS) for path in doomed) and paths.SYSTEMD.is_dir():
         units.systemctl("daemon-reload")
     if last:
-        _give_back_log_rotation()
+        rotation.give_back()
         if certificates:
             subprocess.run(["update-ca-certificates"], check=True, capture_output=True)
     _remove_users(app, last=last, data=data)
     for path in declarations:
         files.remove(path)
-
-
-def _give_back_log_rotation() -> None:
-    """Let the distribution's file for logrotate be where it was."""
-    if DISTRIBUTIONS.exists():
-        DIVERTED.unlink(missing_ok=True)
-        command = ["dpkg-divert", "--local", "--rename", "--remove", str(DIVERTED)]
-        subprocess.run(command, check=True, capture_output=True)
 
 
 def _remove_users(app: App, *, last: bool, data: bool) -> None:
