@@ -44,6 +44,8 @@ class Apaches:
     def __post_init__(self) -> None:
         for name in ("headers.load", "rewrite.load", "wsgi.load", "wsgi.conf"):
             (paths.APACHE / "mods-available" / name).write_text("")
+            if name.startswith("wsgi"):  # as its package does
+                (paths.APACHE / "mods-enabled" / name).symlink_to(f"../mods-available/{name}")
         (paths.APACHE / "sites-available/000-default.conf").write_text("")
         (paths.APACHE / "sites-enabled/000-default.conf").symlink_to(STOCK)
 

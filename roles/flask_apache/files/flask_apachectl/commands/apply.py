@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, lock, paths, routing, slots
 from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
@@ -43,23 +44,24 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     app = wanted.app
     if options.plan:
         steps = _apache_steps(wanted)
-        changes = _changes([*wanted.directories, *_own_things(wanted), *steps])
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with lock.held(app), lock.host_held():
         steps = _apache_steps(wanted)
-        own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
             _prove(app, steps, differing)
-        changes = _changes([*wanted.directories, *own]) + differing
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted)]) + differing
+        was_killed = _is_pending(app)
         if not rotation.is_diverted():
             rotation.divert()
-        entry = any(change.path == str(app.conf / "entry.wsgi") for change in changes)
-        make([*wanted.directories, *own])
-        make(steps)
-        if entry:
-            _renew(app)
-        loaded = _load(app, differing)
+        make(wanted.directories)
+        if changes:
+            make([_declaration(wanted, pending=True)])
+        replace_entry(app, wanted.files)
+        make([*wanted.files, *steps])
+        loaded = _load(app, differing, was_killed=was_killed)
+        make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
@@ -79,8 +81,20 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
     return site.wanted(apps, wanted.app.name, wanted.apache)
 
 
-def _own_things(wanted: Request) -> list[Wanted]:
-    """Return the app's own files, and the declaration, which lists all of the app's own that is installed."""
+def replace_entry(app: App, wanted: Iterable[File]) -> None:
+    """Replace the entry script if it differs. Processes that loaded another one are outdated: so also after a kill."""
+    for each in wanted:
+        if each.path == app.conf / "entry.wsgi" and desired.difference(each):
+            _renew(app)
+            desired.make(each)
+            _renew(app)
+
+
+def _declaration(wanted: Request, *, pending: bool = False) -> File:
+    """Return the file of the declaration, which lists all of the app's own that is installed.
+
+    While it is ``pending`` it has no digest: other apps see what is declared, and the next run applies all of it.
+    """
     app = wanted.app
     things = [*wanted.directories, *wanted.files, *site.own(app.name, app.site, wanted.apache)]
     kept = {
@@ -89,11 +103,20 @@ def _own_things(wanted: Request) -> list[Wanted]:
         "site": asdict(app.site),
         "spec": asdict(app.spec),
         "salt": wanted.salt,
-        "digest": wanted.digest,
+        "digest": "" if pending else wanted.digest,
         "installed": [described(each) for each in things],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
-    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
+    return File(app.conf / "app.json", text.encode(), mode=0o640)
+
+
+def _is_pending(app: App) -> bool:
+    """Tell whether the last run was killed before all that it declared was installed and loaded."""
+    try:
+        kept = read_json(app.conf / "app.json")
+    except (declaration.DamagedError, FileNotFoundError):
+        return False
+    return isinstance(kept, dict) and kept.get("digest") == ""
 
 
 def described(thing: Wanted) -> dict[str, Any]:
@@ -144,10 +167,12 @@ def expected_digest(app: App) -> str:
     return found[1] if found else ""
 
 
-def _load(app: App, differing: Sequence[Change]) -> bool:
+def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
     """Let a running Apache load what it has not loaded; tell whether it did."""
     digest = expected_digest(app)
-    if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
+    if server.pid() is None or not app.site.manage_service:
+        return False
+    if not differing and not was_killed and server.loaded(app) == digest:
         return False
     restart = any(change.path.endswith(RESTARTS) for change in differing)
     server.load(app, digest, restart=restart)

@@ -118,12 +118,7 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
                 yield each["path"]
         except (KeyError, ValueError, TypeError, LookupError):
             yield str(app.conf / "app.json")
-    try:
-        shared = site.shared({**site.sites(but=app.name), app.name: app.site})
-    except RefusedError as error:
-        yield str(error).partition("\n")[0]
-    else:
-        yield from (str(each.path) for each in shared if desired.difference(each))
+    yield from _drifted_links(app)
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
     yield from routing.damaged(app)
@@ -135,3 +130,13 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
     for slot in paths.SLOTS:
         if not (app.home / slot).exists():
             yield str(app.home / slot)
+
+
+def _drifted_links(app: App) -> Iterator[str]:
+    """Yield the links of Apache's that depend on all apps, and are not as they are to be."""
+    try:
+        shared = site.shared({**site.sites(but=app.name), app.name: app.site})
+    except RefusedError as error:
+        yield str(error).partition("\n")[0]
+    else:
+        yield from (str(each.path) for each in shared if desired.difference(each))
