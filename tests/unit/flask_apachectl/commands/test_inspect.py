@@ -32,7 +32,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **question: object) -> dict[str, Any]:
     """Return the answer to a question, as the role gets it."""
     asked = {"app": "shop", "user": "no-such-user", "python": sys.executable, "packages": [], "calendars": []}
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**asked, "paths": [], **question})))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**asked, **question})))
     assert cli.main(["--json", "inspect"]) == 0
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     return answer
@@ -40,11 +40,11 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **q
 
 @pytest.mark.usefixtures("bare")
 def test_a_bare_host(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = ask(monkeypatch, capsys, packages=["no-such-package"], paths=["/", "/no/such/path"])
+    answer = ask(monkeypatch, capsys, packages=["no-such-package"])
     assert answer["changed"] is False
     assert answer["root"] is True
     assert answer["packages_missing"] == ["no-such-package"]
-    assert answer["present"] == ["/"]
+    assert answer["modules_built"] == []
     assert answer["configuration"] == {"sites": [], "ports": [80], "wsgi": []}
     for name, value in {
         "apache_running": False,
