@@ -298,7 +298,6 @@ def renderer(templates: Path, app: Arguments, managed: str) -> Callable[[Templat
     environment.filters["comment"] = comment
     variables = {"app": app, "ansible_managed": managed}
 
-
     def render(template: Template) -> str:
         text = environment.get_template(template.template).render(**variables, **template.variables)
         return text if text.endswith("\n") else f"{text}\n"

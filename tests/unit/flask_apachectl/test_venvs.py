@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_apachectl import venvs
+from flask_apachectl.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut": lambda venv: (venv / MODULE).write_text(""),
     "changed": lambda venv: (venv / MODULE).write_text("app = 2\n"),
     "gone": lambda venv: (venv / MODULE).unlink(),
-    "another link": lambda venv: ((venv / "bin/python").unlink(), (venv / "bin/python").symlink_to("/bin/true")),
+    "another link": lambda venv: files.replace_link(venv / "bin/python", "/bin/true"),
 }
 
 
@@ -78,5 +79,5 @@ def test_what_is_damaged_is_named(venv: Path, damage: str) -> None:
 
 
 def test_the_seal_tells_of_what_files_it_was_built(venv: Path) -> None:
-    files = json.loads((venv / "complete.json").read_text())["files"]
-    assert set(files) == {MODULE, "bin/python", "pyvenv.cfg"}
+    found = json.loads((venv / "complete.json").read_text())["files"]
+    assert set(found) == {MODULE, "bin/python", "pyvenv.cfg"}

@@ -121,7 +121,7 @@ def test_an_engine_without_an_answer_is_a_sentence(end: str, cause: str) -> None
 
 def test_nothing_is_asked_of_an_app_where_none_is_named() -> None:
     result = call("sys.exit(3)", "inspect")
-    assert "Still serving" not in result["msg"]
+    assert "Still serving" not in str(result["msg"])
 
 
 def test_an_engine_that_cannot_be_asked_either() -> None:
@@ -129,7 +129,7 @@ def test_an_engine_that_cannot_be_asked_either() -> None:
     with pytest.raises(EndedError) as ended:
         module.main()
     assert ended.value.result["failed"] is True
-    assert "ended with exit code 1 and gave no answer" in ended.value.result["msg"]
+    assert "ended with exit code 1 and gave no answer" in str(ended.value.result["msg"])
 
 
 def test_a_long_command_is_left_and_asked_again(tmp_path: Path) -> None:

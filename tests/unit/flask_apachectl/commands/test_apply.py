@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from flask_apachectl import paths
 from flask_apachectl.commands import apply
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired
+from flask_apachectl.host import desired, files
 from flask_apachectl.host.desired import Directory, File, Link
 from tests.unit.flask_apachectl.commands.conftest import Machine, fresh_machine
 from tests.unit.flask_apachectl.kills import Killed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from flask_apachectl.host.desired import Wanted
@@ -141,11 +142,11 @@ def test_a_name_is_reserved(machine: Machine) -> None:
 
 # --- What is drifted
 
-DRIFTS = {
+DRIFTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a file": ("shop/entry.wsgi", lambda path: path.write_text("mine\n")),
     "a mode": ("shop/env", lambda path: path.chmod(0o644)),
     "a lost file": ("shop/pages/503.html", lambda path: path.unlink()),
-    "a link": ("shop/entry.wsgi", lambda path: (path.unlink(), path.symlink_to("/etc/passwd"))),
+    "a link": ("shop/entry.wsgi", lambda path: files.replace_link(path, "/etc/passwd")),
     "a directory's mode": ("shop/pages", lambda path: path.chmod(0o777)),
     "of Apache": ("vhosts/www.example.com-80/998-shop.conf", lambda path: path.write_text('"mine"\n')),
 }

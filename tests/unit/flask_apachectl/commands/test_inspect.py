@@ -12,6 +12,7 @@ import pytest
 
 from flask_apachectl import cli, paths
 from flask_apachectl.commands import inspect
+from flask_apachectl.host import facts
 from tests.unit.flask_apachectl.samples import declared
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_a_bare_host(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert answer["packages_missing"] == ["no-such-package"]
     assert answer["modules_built"] == []
     assert answer["configuration"] == {"sites": [], "ports": [80], "wsgi": []}
-    for name, value in {
+    nothing: dict[str, Any] = {
         "apache_running": False,
         "apache_enabled": False,
         "systemd": False,
@@ -60,8 +61,8 @@ def test_a_bare_host(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         "drift": [],
         "sources": [],
         "wheelhouses": [],
-    }.items():
-        assert answer[name] == value, name
+    }
+    assert {name: answer[name] for name in nothing} == nothing
     assert answer["python"] == "{}.{}".format(*sys.version_info)
 
 
@@ -140,5 +141,5 @@ def test_a_neighbour_that_cannot_be_read_is_named(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_calendars(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(inspect.facts, "is_calendar", lambda text: text != "whenever")
+    monkeypatch.setattr(facts, "is_calendar", lambda text: text != "whenever")
     assert ask(monkeypatch, capsys, calendars=["daily", "whenever"])["calendars_wrong"] == ["whenever"]
