@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import archives, venv
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, is_root
 from tests.support.parallel import each
 from tests.support.playbooks import Play, read
 
@@ -50,8 +50,8 @@ class Elsewhere:
         """The installed role."""
         return self.path / "roles/flask_apache"
 
-    def run(self, program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run one of Ansible's programs here. Raises AssertionError when it fails."""
+    def run(self, program: str, *arguments: str | Path, ends_with: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a program of Ansible's here. Raises AssertionError when it ends in another way."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         env = {
             **venv.environment(),
@@ -70,7 +70,8 @@ class Elsewhere:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{program} ended with {done.returncode}\n{(done.stdout + done.stderr)[-6000:]}"
+        said = (done.stdout + done.stderr)[-6000:]
+        assert done.returncode == ends_with, f"{program} ended with {done.returncode}\n{said}"
         return done
 
     def play(self, playbook: str, text: str) -> Play:
@@ -112,7 +113,7 @@ def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere)
     files = names(elsewhere.collection)
     wanted = {
         path
-        for top in ("playbooks/", "roles/", "sample_app/", "meta/", "docs/")
+        for top in ("playbooks/", "plugins/", "roles/", "sample_app/", "meta/", "docs/")
         for path in names_of_the_repository(top, below=False)
     }
     assert wanted <= files
@@ -121,6 +122,11 @@ def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere)
     assert not tops & {"tests", "test", "molecule", "inventory", "deploy", "Dockerfile", "benchmarks", "ansible.cfg"}
     assert not [top for top in tops if top.startswith(".")]
     assert_role_is_whole(elsewhere.collection / "roles/flask_apache")
+    role = elsewhere.collection / "roles/flask_apache"
+    for plugin, source in (("modules", "library"), ("action", "action_plugins")):
+        installed = elsewhere.collection / "plugins" / plugin / "flask_apache_engine.py"
+        assert not installed.is_symlink()
+        assert installed.read_bytes() == (role / source / "flask_apache_engine.py").read_bytes()
 
 
 def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
@@ -130,12 +136,31 @@ def names_of_the_repository(top: str, *, below: bool = True) -> set[str]:
 
 
 def assert_role_is_whole(role: Path) -> None:
-    """Check that the role's Python is complete, and that no link leads out of the role."""
-    ours, shipped = (top / "files" for top in (ROOT / archives.ROLE, role))
+    """Expect all of the role's Python, and no link that leaves the role."""
+    ours = ROOT / archives.ROLE
     modules = sorted(path.relative_to(ours) for path in ours.rglob("*.py"))
-    assert sorted(path.relative_to(shipped) for path in shipped.rglob("*.py")) == modules
-    assert [path for path in modules if (ours / path).read_bytes() != (shipped / path).read_bytes()] == []
+    assert {path.parts[0] for path in modules} == {"action_plugins", "files", "library"}
+    assert sorted(path.relative_to(role) for path in role.rglob("*.py")) == modules
+    assert [path for path in modules if (ours / path).read_bytes() != (role / path).read_bytes()] == []
     assert not [path for path in role.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.skipif(not is_root(), reason="the engine runs as root only")
+@pytest.mark.parametrize("playbook", ["role.yml", "collection.yml", "flask_apache.deploy.site"])
+def test_what_is_installed_runs_its_own_engine(elsewhere: Elsewhere, playbook: str) -> None:
+    """In check mode on this machine: up to the checks of the variables, for which the engine has looked at it."""
+    elsewhere.run("ansible-playbook", "--syntax-check", playbook)
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": str(venv.PYTHON),
+        "flask_apache_port": 0,
+        "flask_apache_source": "{{ inventory_dir }}",
+    }
+    local = {"flask_apache": {"hosts": {"localhost": {}}, "vars": variables}}
+    (elsewhere.path / "local.json").write_text(json.dumps(local))
+    arguments = ("--check", "--inventory=local.json", "--extra-vars=ansible_become=false", playbook)
+    done = elsewhere.run("ansible-playbook", *arguments, ends_with=2)
+    assert "flask_apache_port must be a number from 1 to 65535, got 0" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("name", ["flask_apache.deploy.flask_apache", "flask_apache"])

@@ -48,6 +48,9 @@ def build_collection(directory: Path) -> Path:
     """Make the collection's archive, and return its path."""
     with tempfile.TemporaryDirectory(prefix="flask-apache-tree-") as scratch:
         copy_tree(Path(scratch))
+        for link in (path for path in (Path(scratch) / "plugins").rglob("*") if path.is_symlink()):
+            shutil.copy2(link.resolve(), link.with_suffix(".new"))
+            link.with_suffix(".new").replace(link)  # a file, for whatever unpacks archives without links
         galaxy = str(venv.PYTHON.with_name("ansible-galaxy"))
         build = [galaxy, "collection", "build", "--force", "--output-path", str(directory.resolve())]
         run(build, cwd=Path(scratch), env=venv.environment())

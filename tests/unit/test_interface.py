@@ -303,7 +303,7 @@ def test_a_task(path: Path, task: dict[str, Any]) -> None:
 
 
 CALLS = [
-    parameters.values[1][ENGINE]  # type: ignore[index, call-overload]
+    parameters.values[1][ENGINE]  # type: ignore[index]
     for parameters in ALL_TASKS
     if ENGINE in parameters.values[1]  # type: ignore[operator]
 ]

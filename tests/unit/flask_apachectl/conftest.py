@@ -33,8 +33,8 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
 
 @pytest.fixture
 def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every file be root's, whoever runs the tests."""
-    for name in ("chown", "fchown", "lchown"):
+    """Let every file be root's, whoever runs the tests, and nothing wait for a disk."""
+    for name in ("chown", "fchown", "lchown", "fsync"):
         monkeypatch.setattr(os, name, lambda *_, **__: None)
     monkeypatch.setattr(desired, "_user", lambda _uid: "root")
     monkeypatch.setattr(desired, "_group", lambda _gid: "root")

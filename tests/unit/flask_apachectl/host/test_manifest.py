@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_apachectl.host import manifest
+from flask_apachectl.host import files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +57,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "of the same size": lambda path: path.write_text("app = 2\n"),
     "cut": lambda path: path.write_text(""),
     "gone": lambda path: path.unlink(),
-    "a directory": lambda path: (path.unlink(), path.mkdir()),
-    "a link": lambda path: (path.unlink(), path.symlink_to("pages/größe.txt")),
+    "a directory": lambda path: path.rename(path.with_name("other")).with_name("app.py").mkdir(),
+    "a link": lambda path: files.replace_link(path, "pages/größe.txt"),
 }
 
 

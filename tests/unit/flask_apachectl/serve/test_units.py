@@ -154,3 +154,17 @@ def test_all_of_them_end_with_the_app(shop: Shop) -> None:
     shop.systemd.active |= {job: "activating", CLOCK: "failed"}
     assert set(units.running(shop.app, all_of_them=True)) == {QUEUE, CLOCK, TIMER, TARGET, job}
     assert set(units.running(shop.app)) == {QUEUE, TIMER, TARGET}
+
+
+def test_the_target_is_enabled_while_there_are_units(shop: Shop) -> None:
+    link = paths.UNITS / "multi-user.target.wants" / TARGET
+    shop.app = samples.changed(shop.app, units={TARGET: "[Unit]\n"})
+    assert units.install(shop.app)
+    assert str(link.readlink()) == f"../{TARGET}"
+    assert not units.install(shop.app)
+    link.unlink()
+    assert units.install(shop.app)
+    shop.app = samples.changed(shop.app, units={})
+    assert units.install(shop.app)
+    assert not link.is_symlink()
+    assert not (paths.UNITS / TARGET).exists()

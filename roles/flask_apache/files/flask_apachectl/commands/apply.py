@@ -36,22 +36,24 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     app = wanted.app
     if options.plan:
         steps = _apache_steps(wanted)
-        changes = _changes([*wanted.directories, *_own_things(wanted), *steps])
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with lock.held(app), lock.host_held():
         steps = _apache_steps(wanted)
-        own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
             _prove(app, steps)
-        changes = _changes([*wanted.directories, *own]) + differing
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted)]) + differing
+        was_killed = _is_pending(app)
         if not rotation.is_diverted():
             rotation.divert()
         make(wanted.directories)
-        make_entry(app, [each for each in own if each.path.name == "entry.wsgi"])
-        make(own)
-        make(steps)
-        loaded = _load(app, differing)
+        if changes:
+            make([_declaration(wanted, pending=True)])
+        replace_entry(app, wanted.files)
+        make([*wanted.files, *steps])
+        loaded = _load(app, differing, was_killed=was_killed)
+        make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
@@ -71,8 +73,19 @@ def _apache_steps(wanted: Request) -> list[Wanted]:
     return site.wanted(apps, wanted.app.name, wanted.apache)
 
 
-def _own_things(wanted: Request) -> list[Wanted]:
-    """Return the app's own files, and the declaration, which lists all of the app's own that is installed.
+def replace_entry(app: App, wanted: Iterable[File]) -> None:
+    """Replace the entry script if it differs. Processes that loaded another one are outdated: so also after a kill."""
+    for each in wanted:
+        if each.path == app.conf / "entry.wsgi" and desired.difference(each):
+            _renew(app)
+            desired.make(each)
+            _renew(app)
+
+
+def _declaration(wanted: Request, *, pending: bool = False) -> File:
+    """Return the file of the declaration, which lists all of the app's own that is installed.
+
+    While it is ``pending`` it has no digest: other apps see what is declared, and the next run applies all of it.
 
     The engine is the host's: a run for another app may have installed a newer one.
     """
@@ -85,11 +98,20 @@ def _own_things(wanted: Request) -> list[Wanted]:
         "site": asdict(app.site),
         "spec": asdict(app.spec),
         "salt": wanted.salt,
-        "digest": wanted.digest,
+        "digest": "" if pending else wanted.digest,
         "installed": [described(each) for each in things if each.path not in others_too],
     }
     text = json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
-    return [*wanted.files, File(app.conf / "app.json", text.encode(), mode=0o640)]
+    return File(app.conf / "app.json", text.encode(), mode=0o640)
+
+
+def _is_pending(app: App) -> bool:
+    """Tell whether the last run was killed before all that it declared was installed and loaded."""
+    try:
+        kept = read_json(app.conf / "app.json")
+    except (declaration.DamagedError, FileNotFoundError):
+        return False
+    return isinstance(kept, dict) and kept.get("digest") == ""
 
 
 def described(thing: Wanted) -> dict[str, Any]:
@@ -124,14 +146,6 @@ def _prove(app: App, steps: Sequence[Wanted]) -> None:
         raise RefusedError(f"{failure}\nNothing of it is installed. {routing.consequence(app)}") from None
 
 
-def make_entry(app: App, things: Sequence[Wanted]) -> None:
-    """Replace an entry script that differs; what has loaded it is outdated, also after a kill in between."""
-    if _changes(things):
-        _renew(app)
-        make(things)
-        _renew(app)
-
-
 def _renew(app: App) -> None:
     """Let the daemon processes that loaded another entry script be outdated."""
     for slot in paths.SLOTS:
@@ -163,10 +177,12 @@ def expect_declaration(app: App, digest: str) -> None:
             )
 
 
-def _load(app: App, differing: Sequence[Change]) -> bool:
+def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
     """Let a running Apache load what it has not loaded; tell whether it did."""
     digest = expected_digest(app)
-    if server.pid() is None or not app.site.manage_service or (not differing and server.loaded(app) == digest):
+    if server.pid() is None or not app.site.manage_service:
+        return False
+    if not differing and not was_killed and server.loaded(app) == digest:
         return False
     other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
     server.load(app, digest, restart=other)

@@ -52,7 +52,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     with lock.held(app):
         if wanted:
             request.unpack(wanted)
-            apply.make_entry(app, [each for each in wanted.files if each.path.name == "entry.wsgi"])
+            apply.replace_entry(app, wanted.files)
         result = preparation.prepare(app, source)
     return {**result, "msg": f"{'built' if result['changed'] else 'kept'} {result['release']}"}
 

@@ -1,0 +1,1 @@
+"""The role's action plugin and its module."""
