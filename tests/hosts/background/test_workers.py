@@ -167,8 +167,8 @@ def test_a_release_whose_worker_dies_is_refused(apps: list[Deployed]) -> None:
         assert app.host.http("/", NAME).json() == {"mark": "second"}
         assert units(app)["queue@1.service"][0] == "running"
 
-        soaked = prepare(app, "soaked")
         before = app.declare(soak=30, soak_errors=0)
+        soaked = prepare(app, "soaked")
         ended = threading.Event()
 
         def ask() -> None:

@@ -135,7 +135,7 @@ def test_verification_by_the_public_address(app: Deployed) -> None:
     """A release that answers the engine's probes but fails at the public URL is switched back."""
     before = app.deploy("honest", import_seconds=0.2)
     sign = f"/var/lib/flask-apache/{app.app}/switched"
-    declared = app.declare(hooks=[{"at": "before_switch", "run": ["touch", sign]}])
+    declared = app.declare(hooks=[{"at": "before_switch", "run": ["touch", sign], "once": False, "timeout": 300}])
     with pytest.raises(EngineError, match="is live, but /healthz answered 500") as failure:
         app.deploy("two-faced", fault="well until the switch", import_seconds=0.2)
     app.declare(**declared)

@@ -18,6 +18,7 @@ from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired
 from flask_apachectl.host.desired import Change, Directory, File, Link
+from flask_apachectl.serve import units
 
 if TYPE_CHECKING:
     import argparse
@@ -190,11 +191,12 @@ def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
 
 
 def _answer(app: App, changes: Sequence[Change], verb: str) -> dict[str, Any]:
+    """Return what the command says. The units' files are shown here, and installed when their release goes live."""
     paths_changed = [change.path for change in changes]
     return {
         "changed": bool(changes),
         "paths": paths_changed,
-        "diff": [change.shown() for change in changes],
+        "diff": [change.shown() for change in [*changes, *units.differences(app)]],
         "msg": f"{app.name}: {verb} {', '.join(paths_changed)}" if changes else f"{app.name}: nothing to change",
     }
 

@@ -42,7 +42,10 @@ class Worker:
 
 def workers(app: App) -> list[Worker]:
     """Return the app's daemon processes."""
-    apache, uid = server.pid(), str(pwd.getpwnam(app.site.user).pw_uid)
+    try:
+        apache, uid = server.pid(), str(pwd.getpwnam(app.site.user).pw_uid)
+    except KeyError:  # without its user it has no processes
+        return []
     ticks = os.sysconf("SC_CLK_TCK")
     found = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -13,7 +13,7 @@ from flask_apachectl import paths, releases, routing
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, report
+from flask_apachectl.host import desired, files, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,6 +80,15 @@ def outdated_files(app: App) -> dict[Path, str | None]:
         path = paths.UNITS / name
         if path.is_symlink() or not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
             found[path] = text
+    return found
+
+
+def differences(app: App) -> list[desired.Change]:
+    """Return what differs in the app's files below systemd's directory, for people to read."""
+    found = []
+    for path, text in outdated_files(app).items():
+        before = path.read_text(encoding="utf-8", errors="replace") if path.is_file() and not path.is_symlink() else ""
+        found.append(desired.Change(str(path), before, text or ""))
     return found
 
 
