@@ -159,7 +159,7 @@ def test_without_systemd_apache_is_started_by_its_init_script(start_host: Callab
             host.http("/flask-apache/")
         again = deploy(host, user="root")
         assert_answers(host)
-        assert again.changed_tasks == ["flask_apache : site | Start Apache"]
+        assert again.changed_tasks == ["flask_apache : release | Start and enable Apache"]
 
     each(DISTRIBUTIONS, path)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.hosts.background.shared import APP, DATA, NAME, NEIGHBOUR, PLACES
+from tests.support import killing
 from tests.support.load import Client, visitors
-from tests.support.playbooks import play, play_until
+from tests.support.playbooks import play
 from tests.support.releases import Deployed, reloads
 
 if TYPE_CHECKING:
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.last
 
-# Ansible is killed at the start of each of these tasks of the removal, one after the other.
+# The engine is killed at the start of each of these steps of the removal, one after the other.
 KILLED_AT = (
-    "remove | Let Apache give up its pools",
-    "remove | End what it runs",
-    "traces | Remove what was made for it",
-    "traces | Remove what declared it",
+    "apache.proof.prove",
+    "commands.apply.make",
+    "apache.server.load",
+    "serve.pools.end_all",
+    "commands.removal._remove_files",
+    "commands.removal._remove_users",
 )
 
 
@@ -39,7 +43,7 @@ def test_removal(apps: list[Deployed]) -> None:
     declared = {"flask_apache_app": APP}
     before = [host.snapshot(("/etc", "/srv")) for host in hosts]
     plan = play(hosts, "playbooks/remove.yml", declared, "--check", "--diff")
-    assert "remove | End what it runs" in " ".join(plan.changed_tasks)
+    assert plan.changed_tasks == ["flask_apache : remove | Remove the app from the host"]
     assert [host.snapshot(("/etc", "/srv")) for host in hosts] == before
     for host in hosts:
         assert traces(host, "shop") != []
@@ -47,8 +51,13 @@ def test_removal(apps: list[Deployed]) -> None:
     reloaded = [reloads(host) for host in hosts]
     clients = [Client("single", 5, 0.1, "/beside/")]  # a reload closes keep-alive connections
     with visitors(hosts[0].ip, NAME, clients) as one, visitors(hosts[1].ip, NAME, clients) as two:
-        for task in KILLED_AT:
-            assert play_until(hosts, "playbooks/remove.yml", declared, task)
+        for step in KILLED_AT:
+            request = json.dumps({"user": APP, "data": False})
+            for host in hosts:
+                killed = killing.run(
+                    host, ["--app", APP, "remove"], kill_at=1, steps=[step], settings={}, stdin=request
+                )
+                assert killed.returncode == 137, (step, killed)
         play(hosts, "playbooks/remove.yml", declared)
     for crowd in (one, two):
         assert len(crowd.answers) > 200

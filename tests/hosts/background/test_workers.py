@@ -87,10 +87,10 @@ def test_a_real_queue(apps: list[Deployed]) -> None:
 
 
 def test_another_run_changes_nothing_and_another_definition_what_it_says(apps: list[Deployed], source: Path) -> None:
-    """A changed worker is restarted, a removed one is stopped and leaves no file, the others keep running."""
+    """A release carries its workers: another definition is another release, and what is gone leaves no file."""
     hosts = [app.host for app in apps]
     declared = {**DECLARED, "flask_apache_source": str(source)}
-    before = [units(app) for app in apps]
+    before, released = [units(app) for app in apps], [app.live() for app in apps]
     assert apply_role(hosts, declared).changed == 0
     queue, clock = DECLARED["flask_apache_workers"]
     nightly, _ = DECLARED["flask_apache_timers"]
@@ -104,20 +104,19 @@ def test_another_run_changes_nothing_and_another_definition_what_it_says(apps: l
     for app, was in zip(apps, before, strict=True):
         assert units(app)["scheduler@1.service"] == was["scheduler@1.service"]
     assert [task.partition(" : ")[2] for task in apply_role(hosts, changed).changed_tasks] == [
-        "app | Declare the app to the engine",
-        "units | Write the services of workers and timers",
-        "units | Put them together",
-        "live | Start the release, probe it, switch",
-        "live | Remove the units of workers and timers that are not declared any more",
+        "release | Build the release",
+        "release | Apply the configuration and make Apache load it",
+        "release | Start and probe the release, and switch to it",
     ]
-    for app, was in zip(apps, before, strict=True):
+    for app, was, release in zip(apps, before, released, strict=True):
+        assert app.live() != release
         assert said(app)[-2:] == [
-            ["end with first", "first", app.live(), SECRET, "two words", "100%", "$HOME", "n1"],
+            ["end with first", "first", release, SECRET, "two words", "100%", "$HOME", "n1"],
             ["start", "first", app.live(), SECRET, "other"],
         ]
         now = units(app)
         assert list(now) == ["queue@1.service", "scheduler@1.service", "nightly.timer"]
-        assert now["queue@1.service"] == was["queue@1.service"]
+        assert now["queue@1.service"] != was["queue@1.service"]  # it runs the new release
         assert app.host.run(["pgrep", "-cf", "bin/huey_consumer"]).stdout == "1\n"
         assert app.host.run("find /etc /run/systemd /var/lib/systemd -name '*shop-often*'").stdout == ""
 

@@ -84,12 +84,11 @@ def test_a_new_release_of_one_app_changes_nothing_else(
     write_app(source, "2")
     play = roles(pair, sample, {**shop, "flask_apache_source": str(older)}, own)
     assert [task.partition(" : ")[2] for task in play.changed_tasks] == [
-        "source | Ship it, unless the host has it",
-        "source | Make it a release",
-        "live | Start the release, probe it, switch",
+        "release | Build the release",
+        "release | Start and probe the release, and switch to it",
     ]
     for host, neighbours in zip(pair, before, strict=True):
-        assert play.recap[host.name].changed == 3
+        assert play.recap[host.name].changed == 2
         assert ask(host, "/")["version"] == "2"
         assert ask(host, "/shop/eu/", SHARED, 80)["version"] == "1"
         assert {app: pids(host, app) for app in neighbours} == neighbours

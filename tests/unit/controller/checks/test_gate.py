@@ -56,14 +56,18 @@ def test_what_works_is_accepted(source: Path, own: dict[str, Any]) -> None:
         ),
         (
             {"health_path": "/up/100%?a=%2F"},
-            "health_path must have two hexadecimal digits after each %, got '/up/100%?a=%2F'; "
-            "write %25 for a percent sign",
+            (
+                "health_path must have two hexadecimal digits after each %, got '/up/100%?a=%2F'; "
+                "write %25 for a percent sign"
+            ),
         ),
         *(
             (
                 {"health_path": path},
-                f"health_path must not have an encoded slash, question mark or null byte, got {path!r}; "
-                "choose an address without them",
+                (
+                    f"health_path must not have an encoded slash, question mark or null byte, got {path!r}; "
+                    "choose an address without them"
+                ),
             )
             for path in ("/a%2Fb", "/a%2f?b", "/a%3Fb", "/a%00")
         ),

@@ -43,7 +43,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         own = _own_things(wanted)
         differing = _changes(steps)
         if differing:
-            _prove(app, steps, differing)
+            _prove(app, steps)
         changes = _changes([*wanted.directories, *own]) + differing
         if not rotation.is_diverted():
             rotation.divert()
@@ -117,12 +117,11 @@ def _changes(things: Iterable[Wanted]) -> list[Change]:
     return [change for change in map(desired.difference, things) if change]
 
 
-def _prove(app: App, steps: Sequence[Wanted], differing: Sequence[Change]) -> None:
+def _prove(app: App, steps: Sequence[Wanted]) -> None:
     try:
         proof.prove(steps)
     except RefusedError as failure:
-        names = ", ".join(change.path for change in differing)
-        raise RefusedError(f"{failure}\nNothing of it is installed ({names}). {routing.consequence(app)}") from None
+        raise RefusedError(f"{failure}\nNothing of it is installed. {routing.consequence(app)}") from None
 
 
 def make_entry(app: App, things: Sequence[Wanted]) -> None:

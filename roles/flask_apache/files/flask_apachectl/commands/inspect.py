@@ -127,6 +127,11 @@ def drifted(app: App, kept: dict[str, Any], *, thorough: bool = False) -> Iterat
         yield str(paths.ENGINE)  # of another version than the role that asks
     if server.pid() is not None and server.loaded(app) != apply.expected_digest(app):
         yield f"Apache has not loaded {app.name}'s configuration"
+    yield from damaged(app, thorough=thorough)
+
+
+def damaged(app: App, *, thorough: bool) -> Iterator[str]:
+    """Yield the paths of the app's state, its releases and its units that are not as they were written."""
     yield from routing.damaged(app)
     yield from history.damaged(app)
     yield from slots.damaged(app)
