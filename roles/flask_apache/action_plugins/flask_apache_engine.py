@@ -34,7 +34,7 @@ Answer = dict[str, Any]
 class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     """Run one step: the option ``step`` names a method of this class; ``plan`` is what the step ``plan`` returned."""
 
-    TRANSFERS_FILES = True
+    TRANSFERS_FILES = False  # a directory for each step would be two calls more; `_copy` makes one when it needs it
     _supports_check_mode = True
     _supports_diff = True
 
