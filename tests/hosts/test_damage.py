@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import steps
 from tests.support.load import Client, visitors
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import wait_until
-from tests.support.runs import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,9 +116,9 @@ def write_source(directory: Path, marker: str) -> None:
     (directory / "static/app.css").write_text("p { color: black }\n")
 
 
-def variables(source: Path) -> dict[str, Any]:
-    """Return the role's variables for an app that has something of each kind."""
-    given = {
+def declared(source: Path) -> dict[str, Any]:
+    """Return the role's variables, without their prefix, for an app that has something of each kind."""
+    return {
         "app": APP,
         "user": APP,
         "source": str(source),
@@ -130,7 +130,11 @@ def variables(source: Path) -> dict[str, Any]:
         "timers": [{"name": "yearly", "command": "true", "calendar": "yearly"}],
         "hooks": [{"at": "after_switch", "run": "true"}],
     }
-    return {f"flask_apache_{name}": value for name, value in given.items()}
+
+
+def variables(source: Path) -> dict[str, Any]:
+    """Return the role's variables by their full names."""
+    return {f"flask_apache_{name}": value for name, value in declared(source).items()}
 
 
 def state_of(found: FileState) -> tuple[str, ...]:
@@ -144,12 +148,15 @@ class Damaged:
     def __init__(self, host: Host, scratch: Path) -> None:
         """Remember the host, and what runs the role for it, with a source of its own."""
         self.host, self.source = host, scratch / "source"
-        self.steps = Steps(host, variables(self.source), scratch / "cache")
         self.cases = 0
 
     def __repr__(self) -> str:
         """Return the host's name, for messages."""
         return self.host.name
+
+    def run(self) -> list[str]:
+        """Make a run of the role. Returns the names of the steps that changed something."""
+        return steps.deploy(self.host, declared(self.source))
 
     def find(self) -> dict[str, dict[str, str | None]]:
         """Return what can be damaged: {group: {path: target, or None}}."""
@@ -164,7 +171,7 @@ class Damaged:
     def deploy(self, marker: str) -> None:
         """Deploy new code, so that there is a release before the live one."""
         write_source(self.source, marker)
-        changed = self.steps.run()
+        changed = self.run()
         assert changed[-1:] == ["activate"], changed
         assert self.host.http("/", NAME).json() == {"marker": marker}
 
@@ -175,7 +182,7 @@ class Damaged:
 
     def ctl(self, *arguments: str) -> dict[str, Any]:
         """Run the engine's command, by the role's own copy, and return its answer."""
-        return self.steps.engine(["--app", APP, *arguments], {})
+        return steps.run_engine(self.host, ["--app", APP, *arguments], b"{}", steps.role_engine())
 
     def expect_named(self, paths: list[str]) -> None:
         """See doctor name each path."""
@@ -191,10 +198,10 @@ class Damaged:
         ``before`` is what was there: what has not changed by healing is as it was.
         """
         began = time.monotonic()
-        changed = self.steps.run()
+        changed = self.run()
         healed = time.monotonic()
         assert changed, f"{case}: the run that heals says changed=0"
-        again = self.steps.run()
+        again = self.run()
         assert again == [], f"{case}: the next run changed something in {again}"
         assert wait_until(lambda: not self.ctl("doctor").get("failed"), 5), f"{case}: {self.ctl('doctor')}"
         answer = self.ctl("doctor", "--thorough")

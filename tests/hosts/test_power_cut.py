@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hosts.test_damage import APP, NAME, variables, write_source
-from tests.support import hosts, images
+from tests.hosts.test_damage import APP, NAME, declared, variables, write_source
+from tests.support import hosts, images, steps
 from tests.support.playbooks import apply_role
 from tests.support.releases import wait_until
-from tests.support.runs import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,13 +99,11 @@ def test_a_deploy_survives_a_power_cut(machine: Machine, tmp_path: Path) -> None
     expect_serving(host, "first")
 
     write_source(source, "second")
-    steps = Steps(host, variables(source), tmp_path / "cache")
-    assert steps.run() == ["prepare", "activate"]
+    assert steps.deploy(host, declared(source)) == ["prepare", "activate"]
     machine.cut()
     host = machine.boot()
     expect_serving(host, "second")
-    steps = Steps(host, variables(source), tmp_path / "cache")
-    assert steps.run() == []
+    assert steps.deploy(host, declared(source)) == []
 
 
 def expect_serving(host: Host, marker: str) -> None:

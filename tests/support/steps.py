@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import yaml
 
+from controller import artefact
 from tests.support.commands import ROOT, cache_directory
 
 if TYPE_CHECKING:
@@ -130,6 +131,18 @@ class Run:
         self.calls.append(" ".join(command))
         engine = self.engine or _unpacked(module_args["engine"])
         return run_engine(self.host, command, _unpacked(module_args["request"]), engine)
+
+
+def deploy(host: Host, variables: Mapping[str, Any]) -> list[str]:
+    """Make one run. Returns the names of the steps that changed something. Raises StepError."""
+    run = Run(host, variables)
+    run.deploy()
+    return [name for name, result in run.results.items() if result.get("changed")]
+
+
+def role_engine() -> bytes:
+    """Return the engine as the role ships it."""
+    return artefact.build(ROLE / "files")
 
 
 def run_engine(host: Host, command: list[str], request: bytes, engine: bytes) -> dict[str, Any]:
