@@ -44,7 +44,7 @@ STEPS = (
     *("serve.activation.confirm", "history.record", "releases.prune"),
 )
 ENDING = ("lock.held", "lock.sweep", "serve.pools.end_all", "serve.pools.own_processes", "serve.pools.stop")
-AS_OFTEN_AS_NEEDED = ("stop",)  # the number of its calls varies
+AS_OFTEN_AS_NEEDED = ("serve.pools.stop",)  # the number of its calls varies
 QUICK = {"serve.start.STAYS_FOR": 0.2, "serve.pools.ENDS_WITHIN": 1.0}  # shorter, for there are many runs
 
 
@@ -76,7 +76,7 @@ class Visitor:
         self.end.set()
         self.thread.join(timeout=30)
         assert self.answers > 0
-        assert self.wrong == []
+        assert self.wrong == [], self.wrong
 
 
 def change(source: Path, marker: str, *, import_seconds: float = 0) -> None:
@@ -107,7 +107,7 @@ def assert_no_debris(host: Host) -> None:
     """Check that no temporary file is left in the app's directories."""
     own = f"find {APP} /etc/flask-apache/faults -maxdepth 2 -name '.*' -o -path '*/incoming/*'"
     found = host.run(f"{own}; find /tmp -name 'flask-apache*'").stdout
-    assert found == ""
+    assert found == "", found
 
 
 def ship(host: Host, source: Path) -> str:
@@ -127,10 +127,20 @@ def ctl(host: Host, *arguments: str) -> dict[str, Any]:
 
 
 def engine(
-    host: Host, *arguments: str, kill_at: int = 0, steps: tuple[str, ...] = STEPS, app: str = "faults"
+    host: Host,
+    *arguments: str,
+    kill_at: int = 0,
+    steps: tuple[str, ...] = STEPS,
+    app: str = "faults",
+    stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the engine, and kill it at the n-th of its steps unless n is 0."""
-    return killing.run(host, ["--app", app, *arguments], kill_at=kill_at, steps=steps, settings=QUICK)
+    return killing.run(host, ["--app", app, *arguments], kill_at=kill_at, steps=steps, settings=QUICK, stdin=stdin)
+
+
+def short(*steps: str) -> set[str]:
+    """Return the names of functions without their modules', as a killed engine prints them."""
+    return {step.rpartition(".")[2] for step in steps}
 
 
 def report(hosts: list[Host], what: str, killed: list[list[str]]) -> list[str]:

@@ -69,7 +69,7 @@ def test_bodies_may_be_chunked_and_may_not_be_too_large(pair: list[Host]) -> Non
 
 def test_a_virtual_environment_of_another_python_is_an_error(pair: list[Host]) -> None:
     def tamper(host: Host) -> None:
-        release = f"/srv/flask-apache/own/releases/{status(host, 'own')['release']}/release.json"
+        release = f"/srv/flask-apache/own/releases/{status(host, 'own')['release']}/venv/complete.json"
         right = host.read(release)
         changed = re.sub(r'"python": "[\d.]+"', '"python": "3.9"', right)
         live = pids(host, "own")[str(status(host, "own")["live"])]
@@ -95,7 +95,7 @@ def test_an_interpreter_of_another_version_is_refused(pair: list[Host], own: Var
     for host, minor in zip(pair, ("3.11", "3.13"), strict=True):
         assert refused.recap[host.name].failed == 1
         assert refused.recap[host.name].changed == 0
-        assert f"is Python 3.9, but the distribution's mod_wsgi is of {minor}" in " ".join(refused.stdout.split())
+        assert f"must be Python {minor}, the version of the distribution's mod_wsgi" in " ".join(refused.stdout.split())
 
 
 def test_an_app_without_a_pool_is_an_error_instead_of_an_app_in_apache(pair: list[Host]) -> None:
