@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 
 from flask_apachectl.build import staging
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import manifest
 from tests.unit.flask_apachectl.samples import changed, listed
 
 if TYPE_CHECKING:
@@ -126,7 +128,8 @@ def test_a_source_is_staged_from_a_release_of_it(app: App) -> None:
         (app.releases / release / "app" / f"{release}.py").write_text("")
     (app.releases / "s-2/app/link").symlink_to("nowhere")
     for complete in ("s-2", "t-1"):
-        (app.releases / complete / "release.json").write_text("{}")
+        kept = {"made": "then", "files": manifest.of(app.releases / complete, ["app"])}
+        (app.releases / complete / "release.json").write_text(json.dumps(kept))
     staging.stage(app, "s", app.releases / ".s-3.partial")
     assert listed(app.releases / ".s-3.partial/app") == ["link", "s-2.py"]  # links stay links
 
