@@ -209,7 +209,7 @@ def test_a_command_of_the_role_needs_a_request(
 def test_a_plan_needs_no_name_where_there_is_one_app(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     declare(app, "shop")
     assert cli.main(["rollback", "--plan"]) == 1
-    assert "there is no release to go back to" in capsys.readouterr().err
+    assert "there is no earlier release" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("app", "as_operator")

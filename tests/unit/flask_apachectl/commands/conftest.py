@@ -58,7 +58,7 @@ class Machine:
             (rotation, "is_diverted", lambda: self.diverted),
             (rotation, "divert", lambda: setattr(self, "diverted", True)),
             (rotation, "give_back", lambda: setattr(self, "diverted", False)),
-            (pools, "workers", lambda app: [app] if app.name in self.configuration else []),
+            (pools, "daemon_processes", lambda app: [app] if app.name in self.configuration else []),
             (pools, "own_processes", lambda _app: []),
             (pools, "end_all", lambda _app: None),
             (units, "systemctl", lambda *_: ""),
