@@ -70,11 +70,11 @@ def test_configtest_judges_a_copy(
         return "" if valid else f"Syntax error on line 1 of {vhosts}/one/shop.conf"
 
     before = tree(apache), tree(paths.ETC)
-    monkeypatch.setattr(proof.subprocess, "run", without_namespaces(configtest))
+    monkeypatch.setattr(subprocess, "run", without_namespaces(configtest))
     if valid:
         proof.prove(wanted)
     else:
-        message = f"is not valid:\nSyntax error on line 1 of {paths.ETC}/vhosts/one/shop.conf"
+        message = f"is not valid:\n  Syntax error on line 1 of {paths.ETC}/vhosts/one/shop.conf"
         with pytest.raises(RefusedError, match=message):
             proof.prove(wanted)
     assert (tree(apache), tree(paths.ETC)) == before
