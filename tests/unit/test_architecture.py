@@ -25,7 +25,7 @@ LAYERS = (
     ("errors", "paths"),
     ("host",),
     ("app", "declaration"),
-    ("routing", "slots", "history", "releases", "environments", "venvs", "interpreter", "lock"),
+    ("routing", "slots", "history", "releases", "environments", "venvs", "wheelhouses", "interpreter", "lock"),
     ("apache",),
     ("serve",),
     ("build",),

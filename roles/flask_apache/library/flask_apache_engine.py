@@ -37,9 +37,9 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Report the live release
+- name: Compare the host with the declaration
   flask_apache_engine:
-    step: status
+    step: plan
 """
 
 RETURN = r"""

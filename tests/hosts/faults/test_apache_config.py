@@ -64,7 +64,7 @@ def test_a_configuration_that_would_end_apache_is_refused(hosts: list[Host], ref
         for name, (lines, why) in DEADLY.items():
             said = refusals[f"{name} {host.name}"]
             assert why in said
-            assert "Nothing of it is installed. Still serving" in said
+            assert "None of it has been installed. Still serving" in said
             assert lines[-1] not in host.run("cat /etc/flask-apache/vhosts/*/*").stdout
         assert (
             f"flask_apache_port must be a port that no other program uses, got {BUSY}; python3"

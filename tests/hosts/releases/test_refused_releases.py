@@ -19,7 +19,7 @@ IMPATIENT = {"health_timeout": 8, "health_request_timeout": 2, "health_body": '"
 FAULTS = {
     "raise": ("RuntimeError: the colour of the bikeshed is wrong", "misbehave.py", "while_importing()"),
     "lack a module": ("ModuleNotFoundError: No module named 'no_such_module'", "misbehave.py"),
-    "hang": ("not done after 8 s",),
+    "hang": ("did not finish within 8 s",),
     "raise in the pool": ("did not become healthy", "RuntimeError: the colour of the bikeshed is wrong"),
     "lack a module in the pool": ("did not become healthy", "ModuleNotFoundError: No module named 'no_such_module'"),
     "hang in the pool": ("did not become healthy: /healthz gave no answer (timed out)",),

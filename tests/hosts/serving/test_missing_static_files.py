@@ -21,6 +21,6 @@ def test_missing_static_files_stop_a_release(pair: list[Host], variables: dict[s
     before = [Deployed(host, "web").live() for host in pair]
     missing = {**variables, "flask_apache_static": [{"url": "/static", "path": "dist"}]}
     refused = apply_role(pair, missing, check=False)
-    assert "flask_apache_static: dist is not in release" in " ".join(refused.stdout.split())
+    assert "got dist, which is not in release" in " ".join(refused.stdout.split())
     assert [Deployed(host, "web").live() for host in pair] == before
     assert [ask(host, "/static/style.css").status for host in pair] == [200, 200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def host(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
     """Return a host with a running Apache and nothing deployed; the parameter changes the app's declaration."""
     made = Host(tmp_path / "host", **getattr(request, "param", {}))
-    preparation.make_slots(made.app, os.getgid())
-    made.apache.start()
-    yield made
-    made.close()
+    with contextlib.closing(made):
+        preparation.make_slots(made.app, os.getgid())
+        made.apache.start()
+        yield made

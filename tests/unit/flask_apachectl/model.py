@@ -91,13 +91,15 @@ class Apache:
         slot, _, _ = self.processes.pop(pid)
         self.spawn(slot)
 
-    def workers(self, _app: object) -> list[pools.Worker]:
+    def daemon_processes(self, _app: object) -> list[pools.DaemonProcess]:
         """Return the processes as the engine sees them."""
-        return [pools.Worker(pid, slot, start) for pid, (slot, start, _) in self.processes.items() if self.running]
+        return [
+            pools.DaemonProcess(pid, slot, start) for pid, (slot, start, _) in self.processes.items() if self.running
+        ]
 
-    def is_stale(self, _app: object, worker: pools.Worker) -> bool:
+    def is_outdated(self, _app: object, process: pools.DaemonProcess) -> bool:
         """Tell whether a process started before its slot got its release."""
-        return bool(worker.started < self.moved.get(worker.slot, 0))
+        return bool(process.started < self.moved.get(process.slot, 0))
 
     def ask(self, app: App, token: str = "") -> health.Answer:
         """Answer from the pool that the map names; its processes take turns."""
@@ -176,8 +178,8 @@ class Host:
         )
         replaced: tuple[tuple[ModuleType, str, Any], ...] = (
             (server, "pid", lambda: 7 if apache.running else None),
-            (pools, "workers", apache.workers),
-            (pools, "is_stale", apache.is_stale),
+            (pools, "daemon_processes", apache.daemon_processes),
+            (pools, "is_outdated", apache.is_outdated),
             (health, "ask", apache.ask),
             (pools, "stop", self.killer.around(apache.stop)),
             (programs, "run", self.run),

@@ -43,6 +43,15 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], comma
     assert capsys.readouterr().out.startswith("usage: flask-apachectl")
 
 
+def test_commands_of_the_role_are_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = set(re.findall(r"(?m)^    ([a-z-]+)", capsys.readouterr().out))
+    assert {"status", "deploy", "prune"} <= listed
+    of_the_role = {"inspect", "reserve", "apply", "remove", "fetch", "prepare", "before-start", "activate", "serving"}
+    assert not listed & (of_the_role | {"shadow"})
+
+
 def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(["destroy"])
@@ -209,7 +218,7 @@ def test_a_command_of_the_role_needs_a_request(
 def test_a_plan_needs_no_name_where_there_is_one_app(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     declare(app, "shop")
     assert cli.main(["rollback", "--plan"]) == 1
-    assert "there is no release to go back to" in capsys.readouterr().err
+    assert "there is no earlier release" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("app", "as_operator")

@@ -95,8 +95,8 @@ class Derived:
 def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Mapping[str, Any]) -> Derived:
     """Return what an app is to have.
 
-    ``variables`` are all ``flask_apache_*`` variables, checked; ``host`` is what inspect_host.py printed; ``constants``
-    are those of vars/main.yml by their names there.
+    ``variables`` are all ``flask_apache_*`` variables, checked; ``host`` is the answer of `flask-apachectl inspect`;
+    ``constants`` are those of vars/main.yml by their names there.
     """
     values = Values(variables)
     place = paths(values)

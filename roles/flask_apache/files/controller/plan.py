@@ -24,7 +24,7 @@ def check(
     """Return all errors, one line each, in the order of the checks.
 
     ``variables``: every ``flask_apache_*`` variable, as plain data; ``known``: the names that the role has; ``host``:
-    what inspect_host.py says of the host; ``distributions``: the supported ones, with their releases; ``specs``: the
+    the answer of `flask-apachectl inspect`; ``distributions``: the supported ones, with their releases; ``specs``: the
     content of meta/argument_specs.yml. Reads nothing but files on the control node that the variables name.
     """
     options = types.options_of(specs)

@@ -57,20 +57,23 @@ class Commands:
     def __init__(self) -> None:
         paragraphs = (__doc__ or "").split("\n\n")
         self.parser = argparse.ArgumentParser(prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1])
-        self.parser.add_argument("--app", metavar="NAME", help="the app; not needed where there is only one")
-        self.parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+        self.parser.add_argument(
+            "--app", metavar="NAME", help="name of the app; may be omitted if the host has only one"
+        )
+        self.parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
         self.commands = self.parser.add_subparsers(required=True, metavar="COMMAND")
+        self.listed = True  # in --help
 
     def add(self, name: str, function: Command, *, plan: bool = False, of_app: bool = True) -> argparse.ArgumentParser:
         """Add a command: a function of an app and the arguments, or of the arguments alone; perhaps with --plan."""
         summary = (function.__doc__ or "").strip().partition("\n")[0]
-        if of_app:
+        if self.listed:
             command = self.commands.add_parser(name, description=summary, help=summary)
         else:
-            command = self.commands.add_parser(name, description=summary)  # for the role; not listed
+            command = self.commands.add_parser(name, description=summary)
         command.set_defaults(function=function, of_app=of_app, plan=False, canary=0, skip_once=False, declaration="")
         if plan:
-            command.add_argument("--plan", action="store_true", help="only tell what would change")
+            command.add_argument("--plan", action="store_true", help="report what would change, without changing it")
         return command
 
 
@@ -81,30 +84,39 @@ def parser() -> argparse.ArgumentParser:
     top.add("releases", show.list_releases)
     top.add("history", show.show_history)
     thorough = top.add("doctor", doctor.doctor)
-    thorough.add_argument("--thorough", action="store_true", help="also compare the digest of every file")
+    thorough.add_argument("--thorough", action="store_true", help="also compare the checksum of every file")
     top.add("probe", show.probe)
     source = top.add("deploy", deploy.deploy)
-    source.add_argument("source", nargs="?", help="id of a source; by default the live one")
+    source.add_argument(
+        "source", nargs="?", help="id of a source that is on the host; default: that of the live release"
+    )
     back = top.add("rollback", rollback.rollback, plan=True)
-    back.add_argument("release", nargs="?", help="a kept release that was live before")
-    back.add_argument("--force", action="store_true", help="go back over an irreversible release, too")
+    back.add_argument("release", nargs="?", help="a kept release that was live before; default: the previous one")
+    back.add_argument("--force", action="store_true", help="roll back even past an irreversible release")
     share = top.add("canary", canary.canary, plan=True)
-    share.add_argument("canary", metavar="PERCENT", type=canary.percentage, help="share of the visitors, 1 to 99")
-    share.add_argument("release", nargs="?", help="a kept release; by default the one in the idle pool")
+    share.add_argument(
+        "canary", metavar="PERCENT", type=canary.percentage, help="percentage of the visitors, from 1 to 99"
+    )
+    share.add_argument("release", nargs="?", help="a kept release; default: the one in the idle pool")
     top.add("promote", canary.promote)
     top.add("abort", canary.abort)
     for name, function in (("maintenance", traffic.maintenance), ("drain", traffic.drain)):
         top.add(name, function).add_argument("state", choices=("on", "off"))
     command = top.add("run", shell.run)
-    command.add_argument("command", nargs=argparse.REMAINDER, help="such as `-- flask routes`")
+    command.add_argument(
+        "command", nargs=argparse.REMAINDER, help="the command and its arguments, such as `-- flask routes`"
+    )
     top.add("shell", shell.shell)
-    top.add("prune", cleanup.prune).add_argument("--keep", type=int, metavar="N", help="releases to keep")
+    top.add("prune", cleanup.prune).add_argument(
+        "--keep", type=int, metavar="N", help="number of releases to keep; default: flask_apache_keep_releases"
+    )
     for_the_role(top)
     return top.parser
 
 
 def for_the_role(top: Commands) -> None:
     """Add the commands that the role calls; their requests come on standard input."""
+    top.listed = False
     top.add("inspect", inspect.inspect, of_app=False)
     top.add("reserve", inspect.reserve, of_app=False)
     top.add("apply", apply.apply, plan=True, of_app=False)
@@ -113,15 +125,28 @@ def for_the_role(top: Commands) -> None:
     command = top.add("prepare", deploy.prepare, plan=True, of_app=False)
     command.add_argument("source", help="id of a source")
     from_stdin = command.add_mutually_exclusive_group()
-    from_stdin.add_argument("--request", action="store_true", help="read what the role declares from standard input")
-    from_stdin.add_argument("--index-urls", action="store_true", help="read indexes with credentials as a JSON list")
+    from_stdin.add_argument("--request", action="store_true", help="read the declaration from standard input, as JSON")
+    from_stdin.add_argument(
+        "--index-urls",
+        action="store_true",
+        help="read the package indexes with credentials from standard input, as a JSON list",
+    )
     for name, function in (("before-start", deploy.before_start), ("activate", deploy.activate)):
         command = top.add(name, function, plan=True)
         command.add_argument("release", help="id of a kept release")
-        command.add_argument("--skip-once", action="store_true", help="without the hooks that another host runs")
-        command.add_argument("--declaration", default="", metavar="DIGEST", help="refuse unless this is declared")
+        command.add_argument("--skip-once", action="store_true", help="skip the hooks that run on one host only")
         command.add_argument(
-            "--canary", type=canary.percentage, default=0, metavar="PERCENT", help="only for a share of the visitors"
+            "--declaration",
+            default="",
+            metavar="DIGEST",
+            help="refuse to run unless this is the digest of the declaration",
+        )
+        command.add_argument(
+            "--canary",
+            type=canary.percentage,
+            default=0,
+            metavar="PERCENT",
+            help="percentage of the visitors who get the release",
         )
     top.add("serving", show.serving)
     top.add("shadow", apply.shadow, of_app=False).add_argument("copies", help="an empty directory")
@@ -130,7 +155,7 @@ def for_the_role(top: Commands) -> None:
 def answer(options: argparse.Namespace) -> dict[str, Any]:
     """Carry out a command and return what is to be said of it."""
     if os.geteuid() != 0:
-        raise RefusedError("this needs root: use sudo")
+        raise RefusedError("flask-apachectl must run as root: use sudo")
     arguments = (app.load_app(options.app), options) if options.of_app else (options,)
     result: dict[str, Any] = options.function(*arguments)
     return result

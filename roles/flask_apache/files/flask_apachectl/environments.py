@@ -60,7 +60,7 @@ def of_release(app: App, release: str) -> dict[str, str]:
     return _read(app.releases / release / "env")
 
 
-def assign(app: App, release: str, environment: dict[str, str]) -> None:
+def replace(app: App, release: str, environment: dict[str, str]) -> None:
     """Give a release that is not live another environment; the processes that run it are outdated from now on."""
     for slot in paths.SLOTS:
         if routing.slot_release(app, slot) == release:

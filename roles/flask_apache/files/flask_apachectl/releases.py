@@ -132,8 +132,8 @@ def refuse_to_cross(app: App, release: str) -> None:
     barrier = history.crossed(history.read(app), release, irreversible)
     if barrier:
         raise RefusedError(
-            f"{barrier} cannot be undone (flask_apache_irreversible): {release} may not work with what it left, such "
-            f"as a database's schema. {routing.consequence(app)} To go back nevertheless: "
+            f"{barrier} is irreversible (flask_apache_irreversible): {release} may not work with what it changed, such "
+            f"as a database's schema. {routing.consequence(app)} To roll back anyway: "
             "`flask-apachectl rollback --force`, or flask_apache_rollback_force: true"
         )
 

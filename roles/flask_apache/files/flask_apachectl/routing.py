@@ -37,7 +37,7 @@ class Routes:
 
     def render(self) -> str:
         """Return the file's text."""
-        lines = ["# Which pool serves. Written by flask-apachectl: use it instead of an editor."]
+        lines = ["# Which pool serves. Do not edit: use flask-apachectl."]
         shares = [self.canary] * self.percent + [self.live] * (100 - self.percent) if self.canary else [self.live]
         lines += [f"base {self.live}", f"live {'|'.join(shares)}"]
         if self.canary:
@@ -131,7 +131,7 @@ def end_canary(app: App) -> bool:
 def consequence(app: App) -> str:
     """Say what visitors get now."""
     serving = slot_release(app, live_slot(app))
-    return f"Still serving {serving}." if serving else "Nothing was live before, and nothing is now."
+    return f"Still serving {serving}." if serving else "No release was live before, and none is now."
 
 
 def switch(app: App, slot: str) -> None:

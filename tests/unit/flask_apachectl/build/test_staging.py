@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 
 from flask_apachectl.build import staging
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import manifest
 from tests.unit.flask_apachectl.samples import changed, listed
 
 if TYPE_CHECKING:
@@ -126,7 +128,8 @@ def test_a_source_is_staged_from_a_release_of_it(app: App) -> None:
         (app.releases / release / "app" / f"{release}.py").write_text("")
     (app.releases / "s-2/app/link").symlink_to("nowhere")
     for complete in ("s-2", "t-1"):
-        (app.releases / complete / "release.json").write_text("{}")
+        kept = {"made": "then", "files": manifest.of(app.releases / complete, ["app"])}
+        (app.releases / complete / "release.json").write_text(json.dumps(kept))
     staging.stage(app, "s", app.releases / ".s-3.partial")
     assert listed(app.releases / ".s-3.partial/app") == ["link", "s-2.py"]  # links stay links
 
@@ -162,7 +165,9 @@ def test_links_lead_to_the_data(linked: App, staged: Path) -> None:
 def test_content_where_the_data_should_be_is_refused(linked: App, staged: Path) -> None:
     (staged / "instance").mkdir()
     (staged / "instance/shop.sqlite").write_text("")
-    with pytest.raises(RefusedError, match=r"instance .*has shop.sqlite there: leave it out \(flask_apache_source"):
+    with pytest.raises(
+        RefusedError, match=r"instance .*contains shop.sqlite there: exclude it with flask_apache_source_exclude"
+    ):
         staging.link_data(linked, staged)
     (staged / "instance/shop.sqlite").unlink()
     (staged / "static").write_text("")
@@ -173,5 +178,5 @@ def test_content_where_the_data_should_be_is_refused(linked: App, staged: Path) 
 @pytest.mark.parametrize(("link", "target"), [("instance", "inner"), ("static", "..")])
 def test_a_link_of_the_source_in_the_way_is_refused(linked: App, staged: Path, link: str, target: str) -> None:
     (staged / link).symlink_to(target)
-    with pytest.raises(RefusedError, match="lead"):
+    with pytest.raises(RefusedError, match=r"must become a link|source leads elsewhere"):
         staging.link_data(linked, staged)

@@ -58,7 +58,7 @@ class Machine:
             (rotation, "is_diverted", lambda: self.diverted),
             (rotation, "divert", lambda: setattr(self, "diverted", True)),
             (rotation, "give_back", lambda: setattr(self, "diverted", False)),
-            (pools, "workers", lambda app: [app] if app.name in self.configuration else []),
+            (pools, "daemon_processes", lambda app: [app] if app.name in self.configuration else []),
             (pools, "own_processes", lambda _app: []),
             (pools, "end_all", lambda _app: None),
             (units, "systemctl", lambda *_: ""),
@@ -77,7 +77,7 @@ class Machine:
 
     def on_disk(self) -> dict[str, str]:
         """Return the digest that each enabled app's file tells, and which links are enabled."""
-        digests = {name: path.read_text().split('"')[1] for name, path in site.fragments().items()}
+        digests = {name: path.read_text().split('"')[1].split()[-1] for name, path in site.fragments().items()}
         return digests | {"links": " ".join(sorted(path.name for path in paths.APACHE.glob("*-enabled/*")))}
 
     def load(self, _app: App, _digest: str, *, restart: bool) -> None:
@@ -114,7 +114,7 @@ class Machine:
             "apache": {
                 "fragment": {
                     "path": str(fragment),
-                    "content": f'Header X-Flask-Apache-Configuration "{site.PLACEHOLDER}"\n# {name}\n',
+                    "content": f'Header X-Flask-Apache-Configuration "{name} {site.PLACEHOLDER}"\n# {name}\n',
                 },
                 "pools": {"path": str(paths.APACHE / f"conf-available/flask-apache-{name}.conf"), "content": "pools\n"},
                 "vhost": {"plain": "plain\n", "listen": "listen\n"},
@@ -145,7 +145,7 @@ class Machine:
         """Return what of an app is not as it was applied, but for what comes with a release."""
         later = ("history", "live.map", "blue", "green")
         found = inspect.state(name)["drift"]
-        return [path for path in found if not path.rpartition("/")[2].startswith(later)]
+        return [path for path in found if "/empty/" not in path and not path.rpartition("/")[2].startswith(later)]
 
     def app(self, name: str = "shop") -> App:
         """Return an app as it is declared on the host."""

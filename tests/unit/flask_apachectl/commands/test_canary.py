@@ -18,9 +18,9 @@ def test_a_percentage(text: str) -> None:
     assert canary.percentage(text) == int(text)
 
 
-@pytest.mark.parametrize("text", ["0", "100", "-1", "1000"])
+@pytest.mark.parametrize("text", ["0", "100", "-1", "1000", "ten", ""])
 def test_no_percentage(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="write 1 to 99"):
+    with pytest.raises(argparse.ArgumentTypeError, match="PERCENT must be a number from 1 to 99, got"):
         canary.percentage(text)
 
 

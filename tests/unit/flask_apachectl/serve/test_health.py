@@ -36,4 +36,4 @@ def test_a_wrong_answer_is_quoted_unless_it_is_a_page(kind: str, said: str) -> N
         }
         app = shop(**more, port=server.server_port)
         answer = health.ask(app)
-    assert health.explain(app, answer, "r") == f"/ answered 503{said}; expected is one of [200]"
+    assert health.explain(app, answer, "r") == f"/ answered 503{said}; expected one of [200]"

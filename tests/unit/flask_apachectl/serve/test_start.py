@@ -38,19 +38,19 @@ def test_a_rolled_release_that_is_not_healthy_is_rolled_back(host: Host) -> None
 def test_a_pool_without_processes_is_probed_too(host: Host) -> None:
     """If all processes of a pool have ended and are being restarted, there are none to replace."""
     good = host.deploy(SOURCES[0])["release"]
-    workers = host.apache.workers
+    daemon_processes = host.apache.daemon_processes
     for source, goes_live in ((BROKEN, False), (SOURCES[1], True)):
         seen = itertools.count()
 
         def dead_at_first(app: object, seen: Iterator[int] = seen) -> list[Any]:
             if next(seen) > 0:
-                return workers(app)
+                return daemon_processes(app)
             for pid in list(host.apache.processes):
                 host.apache.stop(pid)
             return []
 
         release = host.prepare(source)
-        host.patch.setattr(pools, "workers", dead_at_first)
+        host.patch.setattr(pools, "daemon_processes", dead_at_first)
         if goes_live:
             assert host.command("activate", release=release)["release"] == release == host.live()
         else:

@@ -74,7 +74,7 @@ def load(app: App, digest: str, *, restart: bool) -> None:
     command = ["systemctl", verb, "apache2"] if paths.SYSTEMD.is_dir() else ["/etc/init.d/apache2", verb]
     done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        raise RefusedError(f"Apache cannot {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
+        raise RefusedError(f"Apache failed to {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
     deadline = time.monotonic() + LOADS_WITHIN
     while loaded(app) != digest:
         if time.monotonic() > deadline:

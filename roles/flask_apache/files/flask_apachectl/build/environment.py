@@ -41,7 +41,7 @@ def venv_key(plan: dict[str, Any], source: Path, source_id: str, spec: Spec, pyt
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildEnvironment:
     """Where the commands of one build run: as the build user, in the source, until the build's time is over."""
 
     app: App
@@ -90,7 +90,7 @@ class Workshop:
 
 
 @contextlib.contextmanager
-def workshop(app: App, source: Path, group: int) -> Iterator[Workshop]:
+def build_environment(app: App, source: Path, group: int) -> Iterator[BuildEnvironment]:
     """Open a place for a build. Credentials are in memory, in a file of the build user's, for as long as it is open."""
     cache, private = paths.CACHE / app.name, paths.RUN / f"build-{app.name}"
     environment = {
@@ -108,7 +108,7 @@ def workshop(app: App, source: Path, group: int) -> Iterator[Workshop]:
         "UV_PYTHON_DOWNLOADS": "never",
         "NETRC": str(private / "netrc"),
     }
-    work = Workshop(app, group, source, time.monotonic() + app.spec.build_timeout, environment)
+    work = BuildEnvironment(app, group, source, time.monotonic() + app.spec.build_timeout, environment)
     known = credentials.of_addresses(app.index_urls)
     if not known:
         yield work
@@ -157,7 +157,7 @@ def wheelhouse(app: App, group: int) -> Path | None:
     return directory
 
 
-def make_tools(work: Workshop, python: str) -> Path:
+def make_tools(work: BuildEnvironment, python: str) -> Path:
     """Return a virtual environment with the installer, for all apps of a host with the same interpreter."""
     spec = work.app.spec
     uv = "uv==" + spec.uv_version if spec.installer == "uv" else ""
@@ -192,7 +192,7 @@ def make_tools(work: Workshop, python: str) -> Path:
     return tools
 
 
-def expect_access(work: Workshop) -> None:
+def expect_access(work: BuildEnvironment) -> None:
     """Refuse to ask a private index without its credentials."""
     if work.app.spec.index_private and not work.app.index_urls:
         raise RefusedError(
@@ -201,7 +201,7 @@ def expect_access(work: Workshop) -> None:
         )
 
 
-def read_plan(work: Workshop, tools: Path, lines_file: Path) -> dict[str, Any]:
+def read_plan(work: BuildEnvironment, tools: Path, lines_file: Path) -> dict[str, Any]:
     """Return how to install what the source needs, as its files say."""
     spec = work.app.spec
     question = {
@@ -233,7 +233,7 @@ def build(app: App, source: str, release: Path, group: int) -> Path:
     os.chown(release, 0, group)
     release.chmod(paths.ON_APACHES_WAY)
     files.set_ownership(release / "app", group)
-    with workshop(app, release / "app", group) as work:
+    with build_environment(app, release / "app", group) as work:
         tools = make_tools(work, python)
         lines_file = release / "locked.txt"
         plan = read_plan(work, tools, lines_file)

@@ -51,7 +51,7 @@ def prepare(app: App, source: str) -> dict[str, Any]:
         raise
     changed |= healed
     if environments.of_release(app, release) != environments.wanted(app):  # its secrets were replaced meanwhile
-        environments.assign(app, release, environments.wanted(app))
+        environments.replace(app, release, environments.wanted(app))
         changed = True
     if releases.is_irreversible(app, release) != app.spec.irreversible:
         changed = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def stage(app: App, source: str, partial: Path) -> None:
-    """Lay out the source: from what the controller shipped, or from a release with the same source."""
+    """Lay out the source: from what the control node shipped, or from a release with the same source."""
     report.say(f"stage   {source}")
     archive = app.home / "incoming" / f"{source}.tar.gz"
     same = [path for path in app.releases.glob(f"{source}-*/app") if releases.has_source(app, path.parent.name)]
@@ -43,13 +43,15 @@ def extract(tar: tarfile.TarFile, destination: Path) -> None:
         target = Path(os.path.normpath(path.parent / member.linkname)) if member.issym() else path
         leaves = any(each.is_absolute() or each.parts[:1] == ("..",) for each in (path, target))
         if leaves or links & {path, *path.parents} or not (member.isreg() or member.isdir() or member.issym()):
-            raise RefusedError(f"the archive holds {member.name}, which leads out of it: pack it anew")
+            raise RefusedError(
+                f"the archive contains {member.name}, which leads out of it: repack it without that entry"
+            )
         if member.issym():
             links.add(path)
     tar.extractall(destination)  # noqa: S202 - checked above
     for path in links:  # one may lead through another
         if not Path(os.path.realpath(destination / path)).is_relative_to(os.path.realpath(destination)):
-            raise RefusedError(f"the archive holds {path}, which leads out of it: pack it anew")
+            raise RefusedError(f"the archive contains {path}, which leads out of it: repack it without that entry")
 
 
 def make_data_directories(app: App) -> None:
@@ -80,8 +82,8 @@ def link_data(app: App, source: Path) -> None:
         content = [link] if path.is_file() else [each.name for each in path.glob("[!.]*")] if path.is_dir() else []
         if content or path.is_symlink():
             raise RefusedError(
-                f"{link} is to lead to the app's data (flask_apache_data_directories), but the source has "
-                f"{', '.join(sorted(content)[:5]) or 'a link'} there: leave it out (flask_apache_source_exclude), "
+                f"{link} must become a link to the app's data (flask_apache_data_directories), but the source contains "
+                f"{', '.join(sorted(content)[:5]) or 'a link'} there: exclude it with flask_apache_source_exclude, "
                 f"and copy what the app needs to {app.data / name}"
             )
         files.remove(path)

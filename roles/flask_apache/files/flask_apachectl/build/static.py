@@ -56,9 +56,9 @@ def source(app: App, release: str, partial: Path, path: str) -> Path:
     top = (partial / (f"venv/lib/python{interpreter.version(app)}" if in_venv else "app")).resolve()
     found = Path(os.path.realpath(top / path))
     if not found.exists() or not found.is_relative_to(top):
-        problem = f"flask_apache_static: {path} is not in release {release}"
         raise RefusedError(
-            f"{problem}: write a path below the source, or site-packages/...\n{routing.consequence(app)}"
+            f"flask_apache_static: path must be below the source, or site-packages/..., got {path}, which is not in "
+            f"release {release}\n{routing.consequence(app)}"
         )
     return found
 

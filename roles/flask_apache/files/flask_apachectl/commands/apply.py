@@ -144,7 +144,7 @@ def _prove(app: App, steps: Sequence[Wanted]) -> None:
     try:
         proof.prove(steps)
     except RefusedError as failure:
-        raise RefusedError(f"{failure}\nNothing of it is installed. {routing.consequence(app)}") from None
+        raise RefusedError(f"{failure}\nNone of it has been installed. {routing.consequence(app)}") from None
 
 
 def _renew(app: App) -> None:
@@ -166,7 +166,7 @@ def expect_declaration(app: App, digest: str) -> None:
     """Raise RefusedError when another run has declared the app after this one did, and Apache serves that."""
     if digest and read_json(app.conf / "app.json").get("digest") != digest:
         raise RefusedError(
-            f"another run has declared {app.name} meanwhile: nothing is activated, run this one again. "
+            f"another run has changed the declaration of {app.name}: nothing was activated; run the play again. "
             f"{routing.consequence(app)}"
         )
     if server.pid() is not None and app.site.manage_service:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,10 @@ def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
         release = options.release or running or routing.slot_release(app, routing.other(routing.live_slot(app)))
         if release in (None, live):
             raise RefusedError(
-                "which release? Say `flask-apachectl canary PERCENT RELEASE`; see `flask-apachectl releases`"
+                "a RELEASE is required: run `flask-apachectl canary PERCENT RELEASE`; see `flask-apachectl releases`"
             )
         if release not in releases.complete(app):
-            raise RefusedError(f"no release {release}; kept are: {', '.join(releases.complete(app))}")
+            raise RefusedError(f"there is no release {release}; kept releases: {', '.join(releases.complete(app))}")
         percent = options.canary
         message = f"{percent} % of the visitors of {app.url} get {release}, the others {live}"
         if (running, routes.percent) == (release, percent):
@@ -81,7 +82,6 @@ def abort(app: App, _options: argparse.Namespace) -> dict[str, Any]:
 
 def percentage(text: str) -> int:
     """Return a canary's share of the visitors, in percent."""
-    value = int(text)
-    if not 1 <= value <= 99:  # noqa: PLR2004
-        raise argparse.ArgumentTypeError("write 1 to 99")
-    return value
+    if not re.fullmatch("[1-9][0-9]?", text):
+        raise argparse.ArgumentTypeError(f"PERCENT must be a number from 1 to 99, got {text}")
+    return int(text)

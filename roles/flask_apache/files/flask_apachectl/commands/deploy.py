@@ -72,7 +72,7 @@ def before_start(app: App, options: argparse.Namespace) -> dict[str, Any]:
         changed = hooks.before_start(
             releases.as_made(app, options.release), options.release, skip_once=options.skip_once
         )
-    return {"changed": changed, "msg": "its hooks have run" if changed else "nothing to do"}
+    return {"changed": changed, "msg": "the before_start hooks have run" if changed else "nothing to do"}
 
 
 def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def of_files(app: App, *, thorough: bool) -> Iterator[Finding]:
     """Compare what was installed, loaded and built with what is there."""
     wrong = drift(app, thorough=thorough)
     shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
-    yield "everything is as it was declared and built", f"{shown}: run the role" if wrong else ""
+    yield "all files are as declared and built", f"{shown}: run the role" if wrong else ""
 
 
 def of_pools(app: App) -> Iterator[Finding]:
@@ -78,10 +78,10 @@ def of_pools(app: App) -> Iterator[Finding]:
         if name:
             wrong = releases.damaged_files(app, name)
             yield f"{slot}: release {name} is whole", f"{', '.join(wrong[:SHOWN])}: run the role" if wrong else ""
-        own = [each for each in pools.workers(app) if each.slot == slot and not pools.is_stale(app, each)]
+        own = [each for each in pools.daemon_processes(app) if each.slot == slot and not pools.is_outdated(app, each)]
         expected = app.site.processes if slot in app.slots else 0
         if server.pid():
-            advice = "" if len(own) >= expected else f"{len(own)} do: see {app.site.error_log}"
+            advice = "" if len(own) >= expected else f"only {len(own)} processes do: see {app.site.error_log}"
             yield f"{slot}: {expected} processes run it", advice
 
 
@@ -103,5 +103,5 @@ def of_units(app: App, release: str) -> Iterator[Finding]:
     """Look at the workers and timers of the live release."""
     due = units.due(app, release) if paths.SYSTEMD.is_dir() else {}
     for unit in units.declared(app):
-        advice = f"it does not: see `journalctl --unit={unit}`, and run the role" if unit in due else ""
+        advice = f"it is not running it: see `journalctl --unit={unit}`, and run the role" if unit in due else ""
         yield f"{unit} runs {'the live release' if unit.endswith('.service') else ''}".rstrip(), advice

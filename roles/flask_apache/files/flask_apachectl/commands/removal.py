@@ -50,7 +50,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
         if differing:
             proof.prove(steps)
             apply.make(steps)
-        if (differing or pools.workers(app)) and server.pid() is not None:
+        if (differing or pools.daemon_processes(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
         pools.end_all(app)
         _remove_files(app, doomed, last=last, data=asked["data"])

@@ -33,9 +33,11 @@ def rollback(app: App, options: argparse.Namespace) -> dict[str, Any]:
         entries = history.read(app)
         release = options.release or history.last_live(entries, live, releases.complete(app))
         if release is None:
-            raise RefusedError(f"there is no release to go back to: {live or 'nothing'} is the first one that was live")
+            raise RefusedError(f"there is no earlier release: {live or 'nothing'} is the first one that was live")
         if history.last_live(entries, None, [release]) is None:
-            raise RefusedError(f"{release} was never live: no release to go back to; see `flask-apachectl releases`")
+            raise RefusedError(
+                f"{release} was never live, so it cannot be rolled back to; see `flask-apachectl releases`"
+            )
         if release != live and not options.force:
             releases.refuse_to_cross(app, release)
         if options.plan:

@@ -17,7 +17,9 @@ def run(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Run a command as the app: its user, its environment, the live release's directory and virtual environment."""
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        raise RefusedError("which command? Say `flask-apachectl run -- COMMAND`, such as `flask routes`")
+        raise RefusedError(
+            "a command is required: run `flask-apachectl run -- COMMAND`, such as `flask-apachectl run -- flask routes`"
+        )
     interpreter.become(app, command)
     raise AssertionError  # the process is another program now
 

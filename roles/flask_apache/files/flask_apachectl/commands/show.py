@@ -51,7 +51,7 @@ def probe(app: App, _options: argparse.Namespace) -> dict[str, Any]:
 
 def status(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     """Show which release is live, and the pools."""
-    live, routes, running = routing.live_slot(app), routing.read(app), pools.workers(app)
+    live, routes, running = routing.live_slot(app), routing.read(app), pools.daemon_processes(app)
     release = routing.slot_release(app, live)
     shown: dict[str, dict[str, Any]] = {}
     for slot in app.slots:

@@ -79,7 +79,7 @@ def run(
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        raise RefusedError(f"not done after {seconds:.0f} s:\n{report.tail(output)}") from None
+        raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(output)}") from None
     if process.returncode:
         raise RefusedError(report.tail(output))
     return output

@@ -36,13 +36,13 @@ def share_secrets(app: App) -> bool:
             continue  # it cannot go live before it is made again
         after = environments.with_secrets(before, current, patterns)
         if after != before:
-            environments.assign(app, release, after)
+            environments.replace(app, release, after)
             changed = True
     generated = app.conf / "secret_key"
     if generated.exists() and generated.read_bytes() != current["SECRET_KEY"].encode():
         generated.unlink()
         files.sync_directory(app.conf)
-    pools.stop_stale(app)
+    pools.stop_outdated(app)
     return changed
 
 
@@ -57,7 +57,9 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
         changed = stay(app, release, action, skip_once=skip_once)
         return {"changed": changed, "release": release, "live": live}
     if release not in releases.complete(app):
-        raise RefusedError(f"there is no release {release}; kept: {', '.join(releases.complete(app)) or 'none'}")
+        raise RefusedError(
+            f"there is no release {release}; kept releases: {', '.join(releases.complete(app)) or 'none'}"
+        )
     if damage := releases.damaged_files(app, release):
         raise RefusedError(f"release {release} is not whole ({damage[0]}): deploy its source again")
     earlier = releases.as_made(app, before)
@@ -88,7 +90,7 @@ def activate(app: App, release: str, action: str, *, skip_once: bool = False) ->
 
 def has_outdated_processes(app: App, slot: str | None) -> bool:
     """Tell whether processes of a pool started before what they run was replaced, such as the entry script."""
-    return any(worker.slot == slot and pools.is_stale(app, worker) for worker in pools.workers(app))
+    return any(process.slot == slot and pools.is_outdated(app, process) for process in pools.daemon_processes(app))
 
 
 def stay(app: App, release: str, action: str, *, skip_once: bool) -> bool:

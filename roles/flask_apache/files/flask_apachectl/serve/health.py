@@ -86,7 +86,7 @@ def explain(app: App, answer: Answer, release: str) -> str:
         return f"{app.url_path} gave no answer ({answer.error})"
     if answer.status not in app.spec.health_status:
         words = f" ({answer.words})" if answer.words else ""
-        return f"{app.url_path} answered {answer.status}{words}; expected is one of {list(app.spec.health_status)}"
+        return f"{app.url_path} answered {answer.status}{words}; expected one of {list(app.spec.health_status)}"
     if not answer.complete:
         return f"{app.url_path} answered without the expected text {app.spec.health_body!r}"
     other = f"{answer.release} of {answer.app}" if answer.app not in ("", app.name) else answer.release

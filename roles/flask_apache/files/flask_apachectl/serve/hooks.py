@@ -85,7 +85,7 @@ def carry_out(app: App, release: str, command: Sequence[str], seconds: float) ->
                 if code is not None:
                     return (f"ended with {code}" if code else ""), output
                 if time.monotonic() > deadline:
-                    return f"was not done after {seconds} s", output
+                    return f"did not finish within {seconds} s", output
                 time.sleep(0.05)
         finally:
             if process.poll() is None:
@@ -134,7 +134,7 @@ def after_switch(app: App, *, skip_once: bool) -> bool:
         try:
             run_hooks(app, "after_switch", release, skip_once=skip_once)
         except RefusedError as failure:
-            advice = f"{release} is live and stays so; the next deploy runs its hooks after_switch again."
+            advice = f"{release} stays live; the next deploy runs its after_switch hooks again."
             raise RefusedError(f"{failure}\n{advice}") from None
     app.waiting.unlink()
     files.sync_directory(app.home)  # or they would run again after a power cut

@@ -26,7 +26,7 @@ ENDS_WITHIN = 20.0  # seconds that Apache's own end of the pools may take before
 
 
 @dataclass(frozen=True)
-class Worker:
+class DaemonProcess:
     """A daemon process of the app: a child of Apache that runs as the app's user.
 
     ``slot`` comes from the beginning of its display name, which only that process itself could change; names alone
@@ -40,7 +40,7 @@ class Worker:
     loading: bool = False
 
 
-def workers(app: App) -> list[Worker]:
+def daemon_processes(app: App) -> list[DaemonProcess]:
     """Return the app's daemon processes."""
     try:
         apache, uid = server.pid(), str(pwd.getpwnam(app.site.user).pw_uid)
@@ -58,34 +58,34 @@ def workers(app: App) -> list[Worker]:
         except OSError:
             continue
         if owner and owner[1] == uid and slot in paths.SLOTS:
-            found.append(Worker(int(process.name), slot, int(fields[19]) / ticks, loading=fields[17] == "1"))
+            found.append(DaemonProcess(int(process.name), slot, int(fields[19]) / ticks, loading=fields[17] == "1"))
     return found
 
 
-def is_stale(app: App, worker: Worker) -> bool:
+def is_outdated(app: App, process: DaemonProcess) -> bool:
     """Tell whether a daemon process started before its slot got its release."""
     try:
-        of_boot, since = (app.home / f"{worker.slot}.since").read_text(encoding="ascii").split()
+        of_boot, since = (app.home / f"{process.slot}.since").read_text(encoding="ascii").split()
     except (OSError, ValueError):
         return False
-    return of_boot == slots.boot() and worker.started < float(since) + CLOCK_TICK
+    return of_boot == slots.boot() and process.started < float(since) + CLOCK_TICK
 
 
-def young(app: App, slot: str) -> set[int]:
+def current(app: App, slot: str) -> set[int]:
     """Return the daemon processes of a slot that started after it got its release."""
-    return {worker.pid for worker in workers(app) if worker.slot == slot and not is_stale(app, worker)}
+    return {process.pid for process in daemon_processes(app) if process.slot == slot and not is_outdated(app, process)}
 
 
-def stale(app: App, slot: str) -> list[int]:
+def outdated(app: App, slot: str) -> list[int]:
     """Return the daemon processes of a slot that started before it got its release."""
-    return [worker.pid for worker in workers(app) if worker.slot == slot and is_stale(app, worker)]
+    return [process.pid for process in daemon_processes(app) if process.slot == slot and is_outdated(app, process)]
 
 
-def stop_stale(app: App, slot: str = "") -> None:
+def stop_outdated(app: App, slot: str = "") -> None:
     """End the daemon processes of replaced releases, of one slot or of both, letting their requests finish."""
-    for worker in workers(app):
-        if slot in ("", worker.slot) and is_stale(app, worker):
-            stop(worker.pid, at_once=worker.loading)
+    for process in daemon_processes(app):
+        if slot in ("", process.slot) and is_outdated(app, process):
+            stop(process.pid, at_once=process.loading)
 
 
 def stop(pid: int, *, at_once: bool = False) -> None:
@@ -96,7 +96,7 @@ def stop(pid: int, *, at_once: bool = False) -> None:
 
 def own_processes(app: App) -> list[int]:
     """Return the processes that end with the app: those of its pools, and all of the user that was made for it."""
-    pools = {worker.pid for worker in workers(app)}
+    pools = {process.pid for process in daemon_processes(app)}
     with contextlib.suppress(KeyError):
         user = pwd.getpwnam(app.site.user)
         if user.pw_dir == str(paths.VAR_LIB / app.name):
@@ -117,7 +117,7 @@ def end_all(app: App) -> None:
     deadline = time.monotonic() + ENDS_WITHIN
     while processes := own_processes(app):
         if time.monotonic() > deadline + ENDS_WITHIN:
-            raise RefusedError(f"processes of {app.name} do not end: {processes}")
+            raise RefusedError(f"processes of {app.name} do not stop: {processes}")
         for pid in processes if time.monotonic() > deadline else []:
             stop(pid, at_once=True)
         time.sleep(0.2)

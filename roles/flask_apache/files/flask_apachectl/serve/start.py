@@ -33,16 +33,16 @@ def start(app: App, slot: str, release: str, check_in: Callable[[], None] = lamb
     try:
         if was.name != release:
             slots.assign(app, slot, app.releases / release)
-        warm = pools.young(app, slot)
-        pools.stop_stale(app, slot)
+        warm = pools.current(app, slot)
+        pools.stop_outdated(app, slot)
         prove_well(app, slot, release, log, warm)
         check_in()
     except (RefusedError, OSError) as failure:
-        refused = pools.young(app, slot) - warm
+        refused = pools.current(app, slot) - warm
         slots.assign(app, slot, was)
         for pid in refused:
             pools.stop(pid, at_once=True)  # no visitor has asked it, and it may hang
-        pools.stop_stale(app, slot)
+        pools.stop_outdated(app, slot)
         raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
 
 
@@ -58,17 +58,17 @@ def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambd
     slots.assign(app, slot, app.releases / release)
     told: list[int] = []
     try:
-        while old := [pid for pid in pools.stale(app, slot) if pid not in told]:
+        while old := [pid for pid in pools.outdated(app, slot) if pid not in told]:
             told.append(old[0])
             pools.stop(old[0])
             probe(app, slot, release, log, processes=min(len(told), app.site.processes), rolling=True)
         prove_well(app, slot, release, log, set(), rolling=True)
     except (RefusedError, OSError) as failure:
-        refused = pools.young(app, slot)
+        refused = pools.current(app, slot)
         slots.assign(app, slot, was)
-        for worker in pools.workers(app):
-            if worker.pid in refused:
-                pools.stop(worker.pid, at_once=worker.loading)
+        for process in pools.daemon_processes(app):
+            if process.pid in refused:
+                pools.stop(process.pid, at_once=process.loading)
         raise RefusedError(f"{failure}\n{routing.consequence(app)}") from None
 
 
@@ -80,12 +80,12 @@ def prove_well(app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[
     """
     for _ in range(2):
         probe(app, slot, release, log, rolling=rolling)
-        pids, deadline = pools.young(app, slot), time.monotonic() + STAYS_FOR
-        while pids - warm and pids <= pools.young(app, slot) and time.monotonic() < deadline:
+        pids, deadline = pools.current(app, slot), time.monotonic() + STAYS_FOR
+        while pids - warm and pids <= pools.current(app, slot) and time.monotonic() < deadline:
             time.sleep(0.1)
-        if pids <= pools.young(app, slot):
+        if pids <= pools.current(app, slot):
             return
-    problem = "its processes end soon after they have answered"
+    problem = "its processes exit soon after their first answers"
     raise RefusedError(f"release {release} did not become healthy: {problem}\n{log.lines()}".rstrip())
 
 
@@ -105,14 +105,14 @@ def probe(
     problem = "no process has started"
     with health.probing(app, slot) as token, ThreadPoolExecutor(max_workers=max(4, 2 * processes)) as executor:
         while time.monotonic() < deadline:
-            pids = pools.young(app, slot)
+            pids = pools.current(app, slot)
             if len(pids) < processes:
                 if not rolling:
-                    pools.stop_stale(app, slot)  # again: one that had just been forked was not recognized
+                    pools.stop_outdated(app, slot)  # again: one that had just been forked was not recognized
                 rounds, answered = 0, set()
                 time.sleep(0.05)
                 continue
-            old = pools.stale(app, slot) if rolling else []
+            old = pools.outdated(app, slot) if rolling else []
             answers = list(executor.map(lambda _: health.ask(app, token), range(max(4, 2 * processes))))
             answers = [answer for answer in answers if answer.pid not in old]
             wrong = [answer for answer in answers if not health.is_right(app, answer, release)]
@@ -144,7 +144,7 @@ def cool(app: App) -> None:
 def vacate(app: App, slot: str) -> None:
     """Let the pool of an idle slot run nothing."""
     slots.assign(app, slot, slots.empty(app, slot))
-    pools.stop_stale(app, slot)
+    pools.stop_outdated(app, slot)
 
 
 def discard(app: App, release: str) -> None:
