@@ -192,6 +192,7 @@ REQUEST = {
 def test_a_check_on_a_bare_host_tells_what_would_be(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(sys, "argv", [__file__])  # the engine, which a request installs
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(REQUEST)))
     assert cli.main(["--json", "prepare", "s", "--request", "--plan"]) == 0
     found = json.loads(capsys.readouterr().out)
