@@ -151,6 +151,8 @@ def damaged(app: App, *, thorough: bool) -> Iterator[str]:
 
 def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
     """Yield the app's own files, directories and links that differ."""
+    if not kept.get("digest"):
+        yield str(app.conf / "app.json")  # the last run has not come to its end
     installed = kept.get("installed")
     for each in installed if isinstance(installed, list) else [{}]:
         try:
