@@ -86,7 +86,7 @@ RANGES = {
 
 
 def check(own: Variables, options: Options) -> Iterator[str]:
-    """Report what is no number, and numbers out of their range."""
+    """Report values that are not a number, and numbers out of their range."""
     for name, option in options.items():
         if option["type"] in ("int", "float"):
             if own[name] is not None or not types.may_be_null(name, option):
@@ -98,7 +98,7 @@ def check(own: Variables, options: Options) -> Iterator[str]:
 
 
 def errors(place: str, value: object, allowed: Range, *, whole: bool = True, literal: bool = False) -> Iterator[str]:
-    """Report a value that is no number of a range; if ``literal``, also a number in quotes."""
+    """Report a value that is not a number in a range; if ``literal``, also a number in quotes."""
     found = values.number(value, whole=whole)
     if found is not None and literal and isinstance(value, str):
         yield values.error(place, allowed.must(), value, "write it without quotes")
@@ -126,7 +126,7 @@ def status_errors(name: str, statuses: list[object]) -> Iterator[str]:
 
 
 def key_errors(own: Variables, name: str, options: Options) -> Iterator[str]:
-    """Report what is no number, or out of range, in the mappings of a list."""
+    """Report values in the mappings of a list that are not a number, or out of range."""
     for place, item in values.mappings(own, name):
         for key, option in options.items():
             if option["type"] == "int" and key in item:

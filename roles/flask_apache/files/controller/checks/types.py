@@ -48,7 +48,7 @@ def check(own: Variables, options: Options) -> Iterator[str]:
 
 
 def usable(own: Variables, options: Options) -> Variables:
-    """Return the variables with nothing in place of what is no list or no mapping, so that all can be looked through.
+    """Return the variables with an empty value where a list or a mapping is required, so that all can be looked through.
 
     An item of a wrong type stays in its list, as the other items' places count it.
     """
@@ -87,7 +87,7 @@ def flag_errors(place: str, value: object) -> Iterator[str]:
 
 
 def list_errors(place: str, value: object, option: dict[str, Any]) -> Iterator[str]:
-    """Report what is no list, and items of another type than declared."""
+    """Report values that are not a list, and items of another type than declared."""
     if not isinstance(value, list):
         must = f"be a list{LISTS.get(option.get('elements', 'str'), '')}"
         yield values.error(place, must, value, "use [] for none" if value is None else "")

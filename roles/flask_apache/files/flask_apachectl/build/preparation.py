@@ -164,7 +164,7 @@ def make_empty(app: App, slot: str, group: int) -> None:
 
 
 def repair_slot(app: App, slot: str) -> bool:
-    """Let a slot's damaged link name what it named, or nothing to run, and date it anew; tell whether it was so."""
+    """Repair a slot's damaged link, to what it named or to nothing, and its date; tell whether it was damaged."""
     remembered = slots.remembered(app) if slot == routing.live_slot(app) else None
     target = app.releases / remembered if remembered else slots.empty(app, slot)
     if not slots.is_sound(app, slot):
