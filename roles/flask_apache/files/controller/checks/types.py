@@ -48,7 +48,7 @@ def check(own: Variables, options: Options) -> Iterator[str]:
 
 
 def usable(own: Variables, options: Options) -> Variables:
-    """Return the variables with an empty value where a list or a mapping is required, so that all can be looked through.
+    """Return the variables, with an empty value instead of each one that is not the list or mapping that it must be.
 
     An item of a wrong type stays in its list, as the other items' places count it.
     """

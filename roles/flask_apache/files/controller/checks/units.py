@@ -71,7 +71,7 @@ def unit_errors(place: str, unit: Variables, calendars_wrong: list[object]) -> I
 
 
 def command_errors(place: str, value: object) -> Iterator[str]:
-    """Report what is no program with its arguments: no list of words, and nothing that a shell splits into words."""
+    """Report values that are not a command: neither a list of words nor a string that a shell can split."""
     reason = ""
     try:
         words = shlex.split(value) if isinstance(value, str) else value
