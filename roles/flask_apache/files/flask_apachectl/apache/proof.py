@@ -90,7 +90,9 @@ def configtest(wanted: Sequence[Wanted]) -> None:
                 for place in places:
                     content = content.replace(str(place).encode(), f"{top}{place}".encode())
                 file.write_bytes(content)
-        command = f'. {paths.APACHE}/envvars && exec apache2 -t -d "$0"'
+        # As Debian's apache2ctl does: the directories of a run may not be there before the first start.
+        directories = 'mkdir -p "$APACHE_RUN_DIR" "$APACHE_LOCK_DIR"'
+        command = f'. {paths.APACHE}/envvars && {directories} && exec apache2 -t -d "$0"'
         done = subprocess.run(
             ["sh", "-c", command, f"{top}{paths.APACHE}"], check=False, capture_output=True, text=True
         )
