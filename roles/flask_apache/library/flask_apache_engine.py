@@ -187,6 +187,8 @@ def main() -> None:
     if sys.version_info < OLDEST_PYTHON:
         version = "%d.%d" % sys.version_info[:2]
         module.fail_json(msg="host: the Python must be 3.10 or newer, got %s (%s)" % (version, sys.executable))
+    if os.geteuid() != 0:
+        module.fail_json(msg="host: the role must run as root; set become: true on the play")
     engine, command = unpacked(module.params["engine"]), module.params["command"]
     directory = module.params["running"] or start(engine, command, unpacked(module.params["request"]))
     deadline = time.monotonic() + module.params["wait"]
