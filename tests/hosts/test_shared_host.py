@@ -205,7 +205,7 @@ def attempt(one: Run, names: tuple[str, ...] = DEPLOY) -> bool:
         for name in names:
             one.step(name)
     except StepError as refused:
-        if not re.search("another run has declared|is being changed by", str(refused)):
+        if not re.search("another run has changed the declaration|is being changed by", str(refused)):
             raise
         return False
     return True
