@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import subprocess
 import tarfile
 import zipfile
@@ -147,7 +148,7 @@ def test_a_branch_over_ssh(hosts: list[Host], repository: Repository, apps: list
     """A check on a bare host; the first release; a new commit, which is signed."""
     commit = repository.push("1")
     planned = roles(hosts, apps, "--check", "--diff")
-    assert f"{commit[:12]}-? would be the first release of here" in planned.stdout
+    assert re.search(rf"{commit[:12]}-[0-9a-f]{{6}} would be the first release of here", planned.stdout)
     assert not any(host.exists("/srv/flask-apache") for host in hosts)
     roles(hosts, apps)
     for host in hosts:
@@ -161,7 +162,7 @@ def test_a_branch_over_ssh(hosts: list[Host], repository: Repository, apps: list
     for host in hosts:
         assert json.loads(ask(host, "here"))["version"] == json.loads(ask(host, "there"))["version"] == "2"
         assert release(host, "there").startswith(f"{signed[:12]}-")
-        assert newer.recap[host.name].changed == 6, newer.changed_tasks
+        assert newer.recap[host.name].changed == 5, newer.changed_tasks
 
 
 def test_nothing_keeps_the_key(hosts: list[Host], repository: Repository) -> None:
