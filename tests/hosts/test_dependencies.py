@@ -196,7 +196,8 @@ def test_a_virtual_environment_that_lost_its_python_is_built_anew(
 
     def mend(shop: Shop) -> None:
         assert shop.prepare(Path(variables["flask_apache_source"]))["changed"]
-        shop.host.run("flask-apachectl deploy && flask-apachectl doctor")
+        shop.host.run("flask-apachectl deploy")
+        assert wait_until(lambda: shop.host.run("flask-apachectl doctor", check=False).returncode == 0, 20)
         assert shop.host.http("/", NAME).json() == EVERYTHING
 
     each(shops, mend)

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -209,7 +210,7 @@ def identify(members: Members) -> str:
 
 def write(members: Members, archive: Path) -> None:
     """Write the gzip-compressed tar archive atomically, and delete old archives beside it."""
-    partial = archive.with_name(f".{archive.name}.{os.getpid()}")
+    partial = archive.with_name(f".{archive.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with (
             partial.open("wb") as raw,
