@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl.build.fetch import archive, common, directory, git, package
 from flask_apachectl.build.fetch.common import Answer, Wanted
 from flask_apachectl.build.fetch.pack import SourceError
+from flask_apachectl.host import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +115,7 @@ def converse(wanted: Wanted, user: str, command: Sequence[str], descriptor: int)
         stderr=subprocess.PIPE,
         umask=0o077,
         cwd="/",
-        pass_fds=[descriptor],
+        pass_fds=[descriptor, *programs.inherited()],
         encoding="utf-8",
         errors="replace",
         **(identity if account.pw_uid != os.geteuid() else {}),
