@@ -253,7 +253,7 @@ def test_what_cannot_be_had_changes_nothing(hosts: list[Host], repository: Repos
         "its host key is not in flask_apache_git_known_hosts": repository.app(
             "here", git_key=key, git_known_hosts=[other]
         ),
-        "known_hosts: it may be another server": repository.app(
+        "known_hosts: check that it is the right server": repository.app(
             "there", git_key=key, git_known_hosts=[other], git_on="host"
         ),
         "it does not accept flask_apache_git_key": repository.app("here", git_key=repository.ann.read_text()),
