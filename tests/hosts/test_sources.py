@@ -263,7 +263,7 @@ def test_what_cannot_be_had_changes_nothing(hosts: list[Host], repository: Repos
         "carries no valid signature of flask_apache_git_signers": repository.app(
             "here", git_key=key, git_signers=[eve]
         ),
-        "which leads through a link": app(
+        "whose path goes through a link": app(
             "here",
             source_type="archive",
             source=str(tmp_path / "hostile.tar.gz"),
