@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,10 +79,12 @@ class Shop:
         return sorted(name.replace("-", "==") for name in names)
 
     def files(self, release: str) -> dict[str, str]:
-        """Return digests of all that a release's virtual environment holds but the installer's own notes."""
-        venv = f"/srv/flask-apache/tiny/releases/{release}/venv/"
+        """Return digests of a release's virtual environment, but for its own path and the installer's own notes."""
+        venv = self.host.run(f"readlink -f /srv/flask-apache/tiny/releases/{release}/venv").stdout.strip()
         notes = "INSTALLER|RECORD|REQUESTED|direct_url.json|uv_.*|complete.json|.lock"
-        found = self.host.run(f"cd {venv} && find . -type f | sort | grep -vE '/({notes})$' | xargs sha256sum").stdout
+        digest = f"sed 's,{venv},VENV,g' \"$1\" | sha256sum | sed \"s,-$,$1,\""
+        listed = f"cd {venv} && find . -type f | sort | grep -vE '/({notes})$'"
+        found = self.host.run(f"{listed} | xargs -n 1 sh -c {shlex.quote(digest)} sh").stdout
         # Byte code has the time of its source.
         pairs = (line.split(maxsplit=1) for line in found.splitlines())
         return {name: "" if name.endswith(".pyc") else digest for digest, name in pairs}
