@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hosts.background.shared import APP, BESIDE, DECLARED, PLACES, make_source
-from tests.support.hosts import starting
+from tests.support.fixtures import host_starter
 from tests.support.playbooks import play
 from tests.support.releases import Deployed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.hosts import FileState, Host
 
 
-@pytest.fixture(scope="package")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
-    """Return a function that starts a host for all files of this directory."""
-    with starting(image) as start:
-        yield start
+start_host = host_starter("package")
 
 
 @pytest.fixture(scope="package")

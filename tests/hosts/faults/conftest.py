@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hosts.faults.shared import asked, change, variables
-from tests.support.hosts import starting
+from tests.support.fixtures import host_starter
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from tests.support.playbooks import Play
 
 
-@pytest.fixture(scope="package")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
-    """Return a function that starts a host for all files of this directory."""
-    with starting(image) as start:
-        yield start
+start_host = host_starter("package")
 
 
 HOLD_THE_LOCK_OF_PACKAGES = """

@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hosts.operations.shared import DECLARED, DISTRIBUTIONS, ONE, OTHER_NAME, QUICK, TWO
-from tests.support.hosts import starting
+from tests.support.fixtures import host_starter
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, make_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.support.hosts import Host
 
 
-@pytest.fixture(scope="package")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
-    """Return a function that starts a host for all files of this directory."""
-    with starting(image) as start:
-        yield start
+start_host = host_starter("package")
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.hosts.releases.shared import DECLARED, DISTRIBUTIONS
-from tests.support.hosts import starting
+from tests.support.fixtures import host_starter
 from tests.support.parallel import reserved_processors
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, make_source
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 
-@pytest.fixture(scope="package")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
-    """Return a function that starts a host for all files of this directory."""
-    with starting(image) as start:
-        yield start
+start_host = host_starter("package")
 
 
 @pytest.fixture(scope="package", autouse=True)

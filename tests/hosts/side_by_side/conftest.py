@@ -11,21 +11,17 @@ import pytest
 
 from tests.hosts.side_by_side.shared import DISTRIBUTIONS, ENVIRONMENT, NAME, PORT, SHARED, Variables, roles, write_app
 from tests.support.commands import ROOT
-from tests.support.hosts import starting
+from tests.support.fixtures import host_starter
 from tests.support.parallel import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.hosts import Host
 
 
-@pytest.fixture(scope="package")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., Host]]:
-    """Return a function that starts a host for all files of this directory."""
-    with starting(image) as start:
-        yield start
+start_host = host_starter("package")
 
 
 @pytest.fixture(scope="package")
