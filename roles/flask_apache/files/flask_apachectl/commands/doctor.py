@@ -27,21 +27,21 @@ SHOWN = 5  # paths
 
 def doctor(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Look for what is wrong, and say what to do about it."""
-    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app, options)]
+    damaged = drift(app, thorough=options.thorough)
+    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app, damaged)]
     lines = [
         f"{'ok' if row['ok'] else 'WRONG':<6} {row['check']}{': ' if row['advice'] else ''}{row['advice']}"
         for row in rows
     ]
-    damaged = drift(app, thorough=options.thorough)
     failed = not all(row["ok"] for row in rows)
     return {"checks": rows, "damaged": damaged, "failed": failed, "msg": "\n".join(lines)}
 
 
-def diagnose(app: App, options: argparse.Namespace) -> Iterator[Finding]:
-    """Yield what is checked."""
+def diagnose(app: App, damaged: list[str]) -> Iterator[Finding]:
+    """Yield what is checked; ``damaged`` is what is not as it should be on the disk."""
     release = routing.slot_release(app, routing.live_slot(app))
     yield from of_apache()
-    yield from of_files(app, thorough=options.thorough)
+    yield from of_files(damaged)
     yield "a release is live", "" if release else "run the role"
     yield from of_pools(app)
     if release:
@@ -64,9 +64,8 @@ def drift(app: App, *, thorough: bool) -> list[str]:
     return list(dict.fromkeys(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough)))
 
 
-def of_files(app: App, *, thorough: bool) -> Iterator[Finding]:
-    """Compare what was installed, loaded and built with what is there."""
-    wrong = drift(app, thorough=thorough)
+def of_files(wrong: list[str]) -> Iterator[Finding]:
+    """Look at what was installed, loaded and built."""
     shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
     yield "all files are as declared and built", f"{shown}: run the role" if wrong else ""
 
