@@ -148,7 +148,7 @@ def is_running(directory: str) -> bool:
 
 def ended(code: str, progress: str) -> str:
     """Say how an engine ended that gave no answer."""
-    lines = [line for line in progress.splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
+    lines = [line for line in progress.partition("Traceback (")[0].splitlines() if line.strip() and line[0] != " "]
     step = " at the step `%s`" % " ".join(lines[-1].split()) if lines else ""
     if code.startswith("-"):
         name = signal.Signals(-int(code)).name

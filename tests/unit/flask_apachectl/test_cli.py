@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_apachectl import cli
+from flask_apachectl import cli, environments
+from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import report
 from tests.unit.flask_apachectl.samples import declare, declared
@@ -142,6 +143,32 @@ def test_a_failure_names_the_step(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert cli.main(["status"]) == 1
     expected = "flask-apachectl: [Errno 28] No space left on device, at the step `build r1`\n"
     assert capsys.readouterr().err == expected
+
+
+SECRET = "it's \\ a \u2603\nof two lines"
+
+
+def test_an_unforeseen_error_tells_no_secret(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its text may hold anything, so what the request and the app's environment hold is masked in it."""
+    asked = {"environment": {"A": SECRET, "B": "short"}, "index_urls": ["https://ann:pass%20word@example.com/simple"]}
+    asked["wanted"] = {"git_key": "-----BEGIN KEY-----\nabcdefgh\n"}
+    app.conf.mkdir(parents=True, exist_ok=True)
+    (app.conf / "env").write_text(json.dumps({"C": "kept on the host"}))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(asked)))
+
+    def fail(_options: object) -> None:
+        found = [request.read(), environments.declared(app), SECRET, "abcdefgh"]
+        raise ValueError(f"{json.dumps(found)} {found} {found[2]}")
+
+    monkeypatch.setattr(cli, "answer", fail)
+    assert cli.main(["--json", "status"]) == 1
+    said = json.loads(capsys.readouterr().out)["msg"]
+    assert said.startswith("ValueError: ")
+    assert "'B': 'short'" in said
+    for text in ("two lines", "2603", "\u2603", "pass%20word", "abcdefgh", "kept on", "BEGIN"):
+        assert text not in said
 
 
 def test_success_is_one_json_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

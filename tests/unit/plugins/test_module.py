@@ -119,6 +119,11 @@ def test_an_engine_without_an_answer_is_a_sentence(end: str, cause: str) -> None
     }
 
 
+def test_a_traceback_is_no_step() -> None:
+    result = call("raise SystemError('it cannot be imported')")
+    assert str(result["msg"]).startswith("The engine ended with exit code 1 and gave no answer at the step `build r1`.")
+
+
 def test_nothing_is_asked_of_an_app_where_none_is_named() -> None:
     result = call("sys.exit(3)", "inspect")
     assert "Still serving" not in str(result["msg"])

@@ -166,6 +166,7 @@ def unforeseen(error: BaseException, options: argparse.Namespace) -> str:
     own = [each for each in traceback.extract_tb(error.__traceback__) if "flask" in each.filename]
     where = f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own and type(error) not in EXPECTED else ""
     cause = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}".rstrip(": ")
+    cause = report.without_secrets(cause)
     return f"{'out of memory' if isinstance(error, MemoryError) else cause}{at_step()}{where}{served(options)}"
 
 

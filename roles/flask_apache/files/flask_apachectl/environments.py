@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flask_apachectl import paths, routing, slots
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.host import files
+from flask_apachectl.host import files, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ def _read(path: Path) -> dict[str, str]:
     found = read_json(path)
     if not isinstance(found, dict):
         raise DamagedError(f"{path} is damaged: run the role for this app")
+    report.hide(map(str, found.values()))
     return {str(name): str(value) for name, value in found.items()}
 
 

@@ -13,8 +13,6 @@ from flask_apachectl.host import report
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-TELLING = 6  # characters of a password, below which it may be a part of any text
-
 
 def of_addresses(urls: Iterable[str]) -> list[tuple[str, str, str]]:
     """Return host, user and password of the addresses that have them."""
@@ -29,7 +27,7 @@ def of_addresses(urls: Iterable[str]) -> list[tuple[str, str, str]]:
 def secret_forms(user: str, password: str) -> list[str]:
     """Return how a password may be written, in a message or in a cache."""
     both = f"{user}:{password}"
-    alone = [password, urllib.parse.quote(password, safe="")] if len(password) >= TELLING else []
+    alone = [password, urllib.parse.quote(password, safe="")] if len(password) >= report.TELLING else []
     return [base64.b64encode(both.encode()).decode(), both, *alone]
 
 

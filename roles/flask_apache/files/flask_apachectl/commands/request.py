@@ -13,7 +13,7 @@ from flask_apachectl import app as apps
 from flask_apachectl import declaration, paths
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, files
+from flask_apachectl.host import desired, files, report
 from flask_apachectl.host.desired import File
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ def read() -> dict[str, Any]:
         found = None
     if not isinstance(found, dict):
         raise RefusedError("this command is for the role, which sends a request on standard input")
+    environment, wanted = found.get("environment"), found.get("wanted")
+    report.hide(map(str, environment.values() if isinstance(environment, dict) else ()))
+    report.hide(map(str, found.get("index_urls") or ()))
+    report.hide([str(wanted.get("git_key"))] if isinstance(wanted, dict) else ())
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import pwd
 import re
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+TELLING = 6  # characters of a secret, below which it may be a part of any text
 LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
 
@@ -21,6 +23,20 @@ def redact(text: str, forms: Iterable[str]) -> str:
     for form in forms:
         text = text.replace(form, "****")
     return re.sub(r"(\w://)[^/\s'\"]*@", r"\1****@", text)
+
+
+_secrets: set[str] = set()
+
+
+def hide(values: Iterable[str]) -> None:
+    """Remember values that must not be told when an error is not foreseen, whose text may contain anything."""
+    _secrets.update(each for value in values for each in (value, *value.splitlines()) if len(each) >= TELLING)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the values that are to be hidden, also as Python and JSON quote them."""
+    forms = {form for each in _secrets for form in (each, repr(each)[1:-1], json.dumps(each)[1:-1])}
+    return redact(text, sorted(forms, key=len, reverse=True))
 
 
 _steps: list[str] = []
