@@ -175,7 +175,7 @@ def measure(distribution: str, ways: Sequence[str], steps: Sequence[str]) -> Sec
 @contextlib.contextmanager
 def fresh_host(distribution: str) -> Iterator[hosts.Host]:
     """Have a bare host for a while."""
-    host = hosts.start(distribution)
+    host = hosts.start(distribution, sync=True)
     try:
         yield host
     finally:

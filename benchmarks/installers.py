@@ -65,7 +65,7 @@ def measure(host: hosts.Host, requirements: str, installer: str) -> list[float]:
 def main() -> None:
     """Measure and print the table."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    host = hosts.start(DISTRIBUTION)
+    host = hosts.start(DISTRIBUTION, sync=True)
     try:
         apply_role(host, VARIABLES)
         print(f"| {DISTRIBUTION}, median of {runs} | pip | uv | pip / uv |\n|---|---|---|---|")

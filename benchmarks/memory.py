@@ -59,7 +59,7 @@ def measure(host: hosts.Host) -> dict[str, tuple[int, int]]:
 
 def main() -> None:
     """Measure and print the table."""
-    targets = [hosts.start(distribution) for distribution in DISTRIBUTIONS]
+    targets = [hosts.start(distribution, sync=True) for distribution in DISTRIBUTIONS]
     print("| | | live pool | idle pool | both |\n|---|---|---|---|---|")
     try:
         with tempfile.TemporaryDirectory() as scratch:

@@ -60,7 +60,7 @@ def compare(host: hosts.Host, rounds: int) -> None:
 
 def main() -> None:
     """Deploy the app to a fresh host, and compare."""
-    host = hosts.start(DISTRIBUTION)
+    host = hosts.start(DISTRIBUTION, sync=True)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             apply_role(host, write_source(Path(scratch)))

@@ -47,7 +47,7 @@ class Machine:
     def boot(self) -> Host:
         """Start a new host with the disk, after the kernel has replayed its journal."""
         flags, command = [f"--volume={self.volume}:/disk"], ["sh", "-c", BOOT]
-        self.host = hosts.start(DISTRIBUTION, flags=flags, command=command)
+        self.host = hosts.start(DISTRIBUTION, sync=True, flags=flags, command=command)
         return self.host
 
     def end(self) -> None:
