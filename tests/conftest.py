@@ -11,14 +11,13 @@ from xdist.scheduler import LoadFileScheduling
 from tests.support import docker as docker_daemon
 from tests.support import hosts, images
 from tests.support.commands import SetupError
-from tests.support.parallel import reserved_processors, shared_hosts
+from tests.support.fixtures import host_starter
+from tests.support.parallel import minutes, reserved_processors, shared_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from xdist.remote import Producer
-
-DOCKER_BEFORE = pytest.StashKey["int | None"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,15 +36,15 @@ def docker() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Remember a dockerd that an earlier run started: this run must not stop it."""
-    config.stash[DOCKER_BEFORE] = docker_daemon.started_pid()
+    """Name this run, for its workers, too."""
+    if not hasattr(config, "workerinput"):
+        os.environ[docker_daemon.RUN_VARIABLE] = str(os.getpid())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop Docker after all workers have ended."""
-    pid = docker_daemon.started_pid()
-    is_worker = hasattr(config, "workerinput")
-    if pid not in (None, config.stash[DOCKER_BEFORE]) and not is_worker and not os.environ.get("KEEP_DOCKER"):
+    """Stop the dockerd that this run has started, after all workers have ended; another run may use another one."""
+    pid = docker_daemon.started_pid(str(os.getpid()))
+    if pid is not None and not hasattr(config, "workerinput") and not os.environ.get("KEEP_DOCKER"):
         docker_daemon.stop(pid)
 
 
@@ -63,18 +62,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 @pytest.fixture(scope="module", autouse=True)
 def processors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Test two files at a time, but run one that is marked `alone` without any other."""
+    """Test several files at a time, but run one that is marked `alone` without any other."""
     with reserved_processors(alone=request.node.get_closest_marker("alone") is not None):
         yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files that are marked `alone` first, and files that are marked `last` after the others of their directory.
+    """Order the tests: files that are marked `alone`, those without hosts, then from the longest to the shortest.
 
-    Tests that share hosts stay together.
+    Tests that share hosts stay together; files that are marked `last` run after the others of their directory.
     """
+
+    def order(item: pytest.Item) -> tuple[bool, float]:
+        time = minutes(item.nodeid)
+        return item.get_closest_marker("alone") is None, -time if time else float("-inf")
+
     groups: dict[str, list[pytest.Item]] = {}
-    for item in sorted(items, key=lambda item: item.get_closest_marker("alone") is None):
+    for item in sorted(items, key=order):
         groups.setdefault(shared_hosts(item.nodeid), []).append(item)
     for group in groups.values():
         group.sort(key=lambda item: item.get_closest_marker("last") is not None)
@@ -96,8 +100,4 @@ def image(docker: None) -> Callable[[str], str]:  # noqa: ARG001 - needed first
     return ensure
 
 
-@pytest.fixture(scope="module")
-def start_host(image: Callable[[str], str]) -> Iterator[Callable[..., hosts.Host]]:
-    """Return `hosts.start`; what it started is removed after the module's last test."""
-    with hosts.starting(image) as start:
-        yield start
+start_host = host_starter("module")

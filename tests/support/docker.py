@@ -21,6 +21,7 @@ from tests.support.commands import SetupError, apt_install, cache_directory, is_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+RUN_VARIABLE = "FLASK_APACHE_TEST_RUN"  # names the run of tests to which a process belongs
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -95,13 +96,14 @@ def running() -> Iterator[None]:
             stop(started)
 
 
-def started_pid() -> int | None:
-    """Return the pid of a dockerd that an earlier run started and left running."""
+def started_pid(run: str | None = None) -> int | None:
+    """Return the pid of a dockerd that was started for tests and still runs: by any run of them, or by one."""
     try:
-        pid = int(_pid_file().read_text())
+        first, _, starter = _pid_file().read_text().strip().partition(" ")
+        pid = int(first)
     except (OSError, ValueError):
         return None
-    return pid if _command(pid) == "dockerd" else None
+    return pid if _command(pid) == "dockerd" and run in (None, starter) else None
 
 
 def _start_dockerd() -> int:
@@ -115,7 +117,7 @@ def _start_dockerd() -> int:
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
         )
     _wait_until_it_answers(daemon)
-    _pid_file().write_text(f"{daemon.pid}\n")
+    _pid_file().write_text(f"{daemon.pid} {os.environ.get(RUN_VARIABLE, '')}\n")
     return daemon.pid
 
 

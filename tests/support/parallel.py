@@ -1,4 +1,4 @@
-"""Work at the same time: on several hosts, for half of a deploy is waiting; and in two files of tests."""
+"""Work at the same time: on several hosts, for half of a deploy is waiting; and in several files of tests."""
 
 from __future__ import annotations
 
@@ -66,3 +66,30 @@ def shared_hosts(node_id: str) -> str:
     file = node_id.partition("::")[0]
     directory = file.rpartition("/")[0]
     return directory if directory.startswith("tests/hosts/") else file
+
+
+# Roughly how long the tests of each take that share hosts: the longest begin first, so that no worker ends much later
+# than the others. What is not listed takes less.
+MINUTES = {
+    "tests/hosts/test_damage.py": 8,
+    "tests/hosts/faults": 8,
+    "tests/hosts/operations": 5,
+    "tests/hosts/side_by_side": 5,
+    "tests/hosts/test_shared_host.py": 4,
+    "tests/molecule/test_molecule.py": 4,
+    "tests/hosts/test_published_apps.py": 3,
+    "tests/hosts/test_environment_hooks_data.py": 3,
+    "tests/hosts/test_dependencies.py": 3,
+    "tests/hosts/test_gate.py": 3,
+    "tests/hosts/test_bad_input.py": 3,
+    "tests/hosts/test_deploy_command.py": 3,
+}
+
+
+def minutes(node_id: str) -> float:
+    """Return roughly how long the tests take that share a test's hosts.
+
+    >>> minutes("tests/hosts/test_damage.py::test_x") > minutes("tests/hosts/test_sources.py::test_x")
+    True
+    """
+    return MINUTES.get(shared_hosts(node_id), 1 if node_id.startswith("tests/hosts/") else 0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.support import images, main, playbooks
-from tests.support.commands import SetupError
+from tests import conftest
+from tests.support import images, main, parallel, playbooks
+from tests.support.commands import ROOT, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,3 +88,33 @@ def test_an_image_that_a_registry_lacks_says_nothing_about_the_next(docker: Call
     assert images.pull("ubuntu:26.04") == "manifest unknown"
     docker("exit 0")
     assert images.pull("ubuntu:24.04") is None
+
+
+def test_the_files_with_a_length_exist() -> None:
+    """And those of a directory are listed as one, for they share its hosts."""
+    for name in parallel.MINUTES:
+        assert (ROOT / name).exists()
+        assert parallel.shared_hosts(f"{name}::test_x" if name.endswith(".py") else f"{name}/test_x.py::test_x") == name
+
+
+def test_the_longest_come_first() -> None:
+    """After the files that run alone and those without hosts; what shares hosts stays together."""
+    long, short = "tests/hosts/test_damage.py", "tests/hosts/test_sources.py"
+    names = [short, "tests/unit/test_x.py", "tests/hosts/faults/test_a.py", long, "tests/hosts/faults/test_b.py"]
+    items: list[Any] = [Item(f"{name}::test_x") for name in names] + [Item("tests/hosts/test_x.py::test_y", "alone")]
+    conftest.pytest_collection_modifyitems(items)
+    files = [item.nodeid.partition("::")[0] for item in items]
+    faults = ["tests/hosts/faults/test_a.py", "tests/hosts/faults/test_b.py"]
+    assert files[:2] == ["tests/hosts/test_x.py", "tests/unit/test_x.py"]
+    assert files[2:] in ([long, *faults, short], [*faults, long, short])
+
+
+class Item(NamedTuple):
+    """Stands for a test."""
+
+    nodeid: str
+    marker: str = ""
+
+    def get_closest_marker(self, name: str) -> str | None:
+        """Return the marker of a name."""
+        return self.marker or None if name == self.marker else None
