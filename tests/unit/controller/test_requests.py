@@ -164,3 +164,11 @@ def test_a_question_of_variables_that_were_not_checked() -> None:
     found = requests.question(variables, CONSTANTS)
     assert found["packages"] == CONSTANTS["__flask_apache_packages"]["common"]
     assert found["calendars"] == ["daily", "None"]
+
+
+def test_the_language_of_the_daemon_processes_is_that_of_all_processes() -> None:
+    german = {"flask_apache_daemon_lang": "de_DE.UTF-8"}
+    assert "LANG" not in requests.environment(variables_of("defaults"))
+    assert requests.environment(variables_of("defaults") | german)["LANG"] == "de_DE.UTF-8"
+    own = german | {"flask_apache_environment": {"LANG": "fr_FR.UTF-8"}}
+    assert requests.environment(variables_of("defaults") | own)["LANG"] == "fr_FR.UTF-8"

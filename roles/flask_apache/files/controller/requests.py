@@ -78,9 +78,14 @@ def declaration_of(
 
 
 def environment(variables: Variables) -> dict[str, str]:
-    """Return the app's environment; a number or a flag is written as Ansible and YAML write it."""
-    found = Values(variables).raw("environment") or {}
-    return {str(name): str(value) for name, value in found.items()}
+    """Return the app's environment; a number or a flag is written as Ansible and YAML write it.
+
+    The language of the daemon processes is that of all of the app's processes.
+    """
+    values = Values(variables)
+    lang = values.text("daemon_lang", declaration.LANG)
+    found = {} if lang == declaration.LANG else {"LANG": lang}
+    return found | {str(name): str(value) for name, value in (values.raw("environment") or {}).items()}
 
 
 def file(path: str, content: str, mode: str = "0644", group: str = "root") -> dict[str, Any]:
