@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ MALLOC = {
     "MALLOC_TOP_PAD_": -2,
     "MALLOC_TRIM_THRESHOLD_": -1,
 }
+
+
+def host_zone() -> dt.tzinfo:
+    """Return the host's time zone, in which Apache writes its logs: that of the app may be another one."""
+    with contextlib.suppress(OSError, ValueError), open("/etc/localtime", "rb") as file:
+        return zoneinfo.ZoneInfo.from_file(file)
+    return dt.timezone.utc
+
+
+ZONE = host_zone()
 HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is followed once, here
 RELEASE_DIR = os.path.dirname(HOME)
 
@@ -239,7 +250,7 @@ class Log(io.RawIOBase):
         content = bytes(data)
         *lines, self.begun.line = (getattr(self.begun, "line", b"") + content).split(b"\n")
         for line in lines:
-            moment = dt.datetime.now().strftime("%a %b %d %H:%M:%S.%f %Y")  # noqa: DTZ005 - as Apache does
+            moment = dt.datetime.now(ZONE).strftime("%a %b %d %H:%M:%S.%f %Y")  # as Apache does
             prefix = f"[{moment}] [wsgi:error] [pid {os.getpid()}] [{self.pool}] "
             with contextlib.suppress(OSError):  # a log that cannot be written must not make an answer fail
                 os.write(2, prefix.encode() + line + b"\n")

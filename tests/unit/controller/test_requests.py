@@ -34,9 +34,9 @@ def request(case: str = "units", *, engine: bytes = b"1", entry: str = "entry", 
     """Return what is sent for an app."""
     inspected = {**CASES[case][1], "salt": "salt", **changes.pop("host", {})}
     variables = variables_of(case) | FULL | changes
-    return requests.declaration_of(
-        variables, inspected, CONSTANTS, render, engine=engine, entry=entry, completion="completion"
-    )
+    pages = changes.pop("pages", {})
+    texts = {"entry": entry, "completion": "completion"}
+    return requests.declaration_of(variables, inspected, CONSTANTS, render, engine=engine, pages=pages, **texts)
 
 
 def leaves(value: object, way: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from controller.checks import dependencies, environment, gate, patterns, ranges, site, source, types, units
+from controller.checks import dependencies, environment, gate, pages, patterns, ranges, site, source, types, units
 from controller.checks import host as host_checks
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def check(
         *host_checks.check_mod_wsgi(own),
         *host_checks.check_user(own, host),
         *gate.check(own),
+        *pages.check(own),
         *site.check_port(own, host),
         *site.check_apps(own, host),
         *site.check_sites(own, host),

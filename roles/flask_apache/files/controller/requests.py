@@ -52,11 +52,16 @@ def declaration_of(
     engine: bytes,
     entry: str,
     completion: str,
+    pages: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets."""
+    """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets.
+
+    ``pages`` are the user's own error pages, by their status.
+    """
     derived = declaration.derive(variables, host, constants)
     flat = declaration.declared(variables, derived, host, host.get("wheelhouse", ""))
     flat["units"] = {each.path.rpartition("/")[2]: render(each) for each in templates.unit_files(derived)}
+    own_pages = {f"{derived.paths.conf}/pages/{status}.html": text for status, text in pages.items()}
     request: dict[str, Any] = {
         "app": derived.site.name,
         "site": {each.name: flat[each.name] for each in fields(Site)},
@@ -65,7 +70,10 @@ def declaration_of(
         "index_urls": declaration.index_urls(variables),
         "directories": templates.directories(derived),
         "files": [
-            *(file(each.path, render(each), each.mode, each.group) for each in templates.templates(derived)),
+            *(
+                file(each.path, own_pages.get(each.path) or render(each), each.mode, each.group)
+                for each in templates.templates(derived)
+            ),
             file(derived.paths.entry, entry),
             file(COMPLETION, completion),
         ],
