@@ -57,6 +57,18 @@ CASES = {
         "flask_apache_server_name must not contain control characters, got 'x\\nAlias /x /etc'",
         server_name="x\nAlias /x /etc",
     ),
+    "a variable that a web process cannot follow": case(
+        ("flask_apache_environment.LD_PRELOAD must not be set: the dynamic loader reads it only when", "Apache's"),
+        environment={"LD_PRELOAD": "/usr/lib/libx.so"},
+    ),
+    "a variable that is too large for Linux": case(
+        "flask_apache_environment.BIG must have at most 131,072 bytes with its name, got 140,005",
+        environment={"BIG": "x" * 140_000},
+    ),
+    "a page that is not there": case(
+        "flask_apache_error_pages.503 must be a file on the control node that can be read, got '/none/503.html'",
+        error_pages={"503": "/none/503.html"},
+    ),
     "a quote in an alias": case(
         "flask_apache_server_aliases[0] must not contain quotes, backslashes or ${, got 'a\"b'", server_aliases=['a"b']
     ),

@@ -329,7 +329,7 @@ INCLUDED = {name for text in TEMPLATES.values() for name in re.findall(r"{%-? in
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_says_who_owns_the_file(name: str) -> None:
     text = TEMPLATES[name]
-    if name == "pages/503.html.j2":  # visitors get it
+    if name == "pages/error.html.j2":  # visitors get it
         assert text.startswith("<!doctype html>\n")
         assert "ansible_managed" not in text
     else:

@@ -209,6 +209,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             engine=artefact.build(files),
             entry=(files / "entry.wsgi").read_text(encoding="utf-8"),
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
+            pages=self._pages(),
         )
 
     def render(self, plan: Answer) -> Callable[[Template], str]:
@@ -240,6 +241,14 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         """Return the directory of the control node for what is shipped of the app."""
         top = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return top / "flask_apache" / str(self._templar.template(self.task_vars.get("flask_apache_app", "app")))
+
+    def _pages(self) -> dict[str, str]:
+        """Return the user's own error pages by their status."""
+        pages = self.variables()["flask_apache_error_pages"]
+        try:
+            return {str(status): Path(path).read_text(encoding="utf-8") for status, path in pages.items()}
+        except (OSError, ValueError) as error:
+            raise AnsibleError(f"flask_apache_error_pages must be readable on the control node: {error}") from None
 
     def _wanted(self, variables: Arguments, host: Answer) -> Arguments:
         """Return what fetching reads."""

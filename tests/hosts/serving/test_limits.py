@@ -28,7 +28,7 @@ def test_what_an_app_cannot_take_is_refused_clearly(pair: list[Host]) -> None:
         assert ask(host, "/length", method="POST", body=b"x" * LIMIT).text == str(LIMIT)
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
         refused = ask(host, "/", upgrade)
-        assert (refused.status, "not the websocket protocol" in refused.text) == (501, True)
+        assert (refused.status, "not the WebSocket protocol" in refused.text) == (501, True)
         assert time.monotonic() - began < 10
 
     each(pair, refuse)

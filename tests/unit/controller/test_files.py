@@ -10,10 +10,12 @@ import pytest
 from controller.daemon_options import version
 from controller.declaration import Derived, derive
 from controller.files import Template, apache_files, directories, shared, templates, unit_files, wsgi_load
+from controller.pages import PAGES
 from controller.source import clones_on_host, fetch_request, needs_key_file, packages
 from tests.unit.programs import ROLE
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
+PAGE_PLACES = ("/etc/flask-apache/app/pages", "/usr/local/lib/flask-apache/pages")
 VHOSTS, SYSTEMD = "/etc/flask-apache/vhosts", "/etc/systemd/system"
 
 
@@ -36,7 +38,7 @@ def test_the_files_of_an_app() -> None:
     own = {
         f"{VHOSTS}/www.example.com-80/998-app.conf",
         "/etc/apache2/conf-available/flask-apache-app.conf",
-        "/etc/flask-apache/app/pages/503.html",
+        *(f"{place}/{status}.html" for place in PAGE_PLACES for status in PAGES),
         "/etc/tmpfiles.d/flask-apache-app.conf",
         "/etc/logrotate.d/apache2",
     }

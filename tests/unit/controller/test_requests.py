@@ -34,9 +34,9 @@ def request(case: str = "units", *, engine: bytes = b"1", entry: str = "entry", 
     """Return what is sent for an app."""
     inspected = {**CASES[case][1], "salt": "salt", **changes.pop("host", {})}
     variables = variables_of(case) | FULL | changes
-    return requests.declaration_of(
-        variables, inspected, CONSTANTS, render, engine=engine, entry=entry, completion="completion"
-    )
+    pages = changes.pop("pages", {})
+    texts = {"entry": entry, "completion": "completion"}
+    return requests.declaration_of(variables, inspected, CONSTANTS, render, engine=engine, pages=pages, **texts)
 
 
 def leaves(value: object, way: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
@@ -164,3 +164,11 @@ def test_a_question_of_variables_that_were_not_checked() -> None:
     found = requests.question(variables, CONSTANTS)
     assert found["packages"] == CONSTANTS["__flask_apache_packages"]["common"]
     assert found["calendars"] == ["daily", "None"]
+
+
+def test_the_language_of_the_daemon_processes_is_that_of_all_processes() -> None:
+    german = {"flask_apache_daemon_lang": "de_DE.UTF-8"}
+    assert "LANG" not in requests.environment(variables_of("defaults"))
+    assert requests.environment(variables_of("defaults") | german)["LANG"] == "de_DE.UTF-8"
+    own = german | {"flask_apache_environment": {"LANG": "fr_FR.UTF-8"}}
+    assert requests.environment(variables_of("defaults") | own)["LANG"] == "fr_FR.UTF-8"

@@ -27,9 +27,14 @@ def files(derived: Derived) -> dict[str, Template]:
     load = wsgi_load(derived)
     own = [*templates(derived), *apache_files(derived), *unit_files(derived), *([load] if load else [])]
     return {
-        **{file.template: file for file in own},
+        **{name_of(file): file for file in own},
         **{f"{file.template}:{name}": file for variants in shared(derived).values() for name, file in variants.items()},
     }
+
+
+def name_of(file: Template) -> str:
+    """Return the template's name; pages have one template, and the names of their files."""
+    return f"pages/{file.path.rpartition('/')[2]}" if file.template.startswith("pages/") else file.template
 
 
 def render(plugin: ModuleType, found: Derived) -> dict[str, str]:

@@ -24,12 +24,11 @@ def test_only_requests_below_the_mount_get_a_pool(
     rendered: Rendered, case: str, hit: list[str], miss: list[str]
 ) -> None:
     rules = directives(rendered[case]["apache/app.conf.j2"], "RewriteRule")
-    pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2]]
-    # live, by the map and its copy; a canary by cookie and by header, its cookie; a probe; a bypass; maintenance; and
-    # which configuration is loaded
-    assert len(pooled) == 9
-    for pattern, substitution, _flags in pooled:
-        assert substitution == "-"
+    pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2] and rule[1] == "-"]
+    # its pages; live, by the map and its copy; a canary by cookie and by header, its cookie; a probe; a bypass;
+    # maintenance; and which configuration is loaded
+    assert len(pooled) == 10
+    for pattern, _, _flags in pooled:
         assert all(re.search(pattern, path) for path in hit)
         assert not any(re.search(pattern, path) for path in miss)
 
@@ -46,7 +45,6 @@ def test_the_pool_comes_from_the_apps_own_map(rendered: Rendered) -> None:
     assert probe == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"
     assert conditions(text, "${my-shop:live}") == conditions(text, "${my-shop_copy:live}") == 2 * ["^(blue|green)$"]
     assert directives(text, "WSGIProcessGroup") == [["%{ENV:FLASK_APACHE_POOL_MY_SHOP}"]]
-    assert directives(text, "WSGIScriptAlias") == [["/a.b", "/etc/flask-apache/my-shop/entry.wsgi"]]
 
 
 def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: Rendered) -> None:
@@ -104,8 +102,41 @@ def test_visitors_are_told_when_to_come_back(rendered: Rendered) -> None:
         ["120", "env=FLASK_APACHE_CLOSED_MY_SHOP"],
         ["120", "env=REDIRECT_FLASK_APACHE_CLOSED_MY_SHOP"],
     ]
-    assert ["503", "/.flask-apache/my-shop/503.html"] in directives(text, "ErrorDocument")
-    assert directives(text, "Alias") == [["/.flask-apache/my-shop/", "/etc/flask-apache/my-shop/pages/"]]
+
+
+@pytest.mark.parametrize(
+    ("case", "paths"),
+    [
+        ("defaults", {"/": "/", "/a//b": "/a//b", "": "", "/a\nb": "/a\nb", "/x/": "/x/"}),
+        ("names", {"/a.b": "", "/a.b/": "/", "/a.b//c": "//c", "/a": None, "/a.bc": None, "/aXb/c": None}),
+    ],
+)
+def test_an_app_gets_the_path_below_its_mount(rendered: Rendered, case: str, paths: dict[str, str | None]) -> None:
+    """The script is named without the path, and nothing that Apache has for all sites comes before."""
+    text, mount = rendered[case]["apache/app.conf.j2"], {"defaults": "", "names": "/a.b"}[case]
+    *_, (pattern, script, flags) = directives(text, "RewriteRule")
+    app = {"defaults": "app", "names": "my-shop"}[case]
+    assert script == f"/etc/flask-apache/{app}/entry.wsgi"
+    assert flags == f"[L,H=wsgi-script,E=FLASK_APACHE_MOUNT:{mount},E=FLASK_APACHE_PATH:$1]"
+    for path, below in paths.items():
+        found = re.search(pattern, path)
+        assert (found[1] if found else None) == below
+    assert directives(text, "WSGIScriptAlias") == []
+
+
+def test_pages_are_those_of_the_app_that_gets_the_request(rendered: Rendered) -> None:
+    vhost = rendered["names"]["apache/vhost.conf.j2:plain"]
+    pages = {arguments[0]: arguments[1] for arguments in directives(vhost, "ErrorDocument")}
+    assert pages["503"] == "/.flask-apache/%{reqenv:FLASK_APACHE_PAGES}/503.html"
+    assert (pages["502"][-9:], pages["431"][-9:]) == ("/500.html", "/400.html")
+    own, common, nothing = directives(vhost, "RewriteRule")
+    assert re.search(own[0], "/.flask-apache/my-shop/503.html")
+    assert own[1] == "/etc/flask-apache/$1/pages/$2"
+    assert re.search(common[0], "/.flask-apache//414.html")
+    for path in ("/.flask-apache/../env/503.html", "/.flask-apache/my-shop/env", "/x/.flask-apache/a/503.html"):
+        assert not re.search(own[0], path)
+        assert not re.search(common[0], path)
+    assert nothing == ["^", "-", "[R=404,L]"]
 
 
 def test_each_app_of_a_virtual_host_says_which_configuration_is_loaded(rendered: Rendered) -> None:
@@ -127,11 +158,16 @@ def test_load_balancers_get_the_health_check_or_503(rendered: Rendered, case: st
         rule for rule in directives(rendered[case]["apache/app.conf.j2"], "RewriteRule") if "ready" in rule[0]
     )
     assert drained[1:] == ["-", "[R=503,L]"]
-    assert ready[1:] == ["${flask_apache_unescape:%1}", "[PT]"]
-    assert with_query[1:] == ["${flask_apache_unescape:%1}?%2", "[PT]"]
+    mount, script = path.removesuffix("/-/ready"), f"/etc/flask-apache/{app}/entry.wsgi"
+    flags = f"[L,H=wsgi-script,E=FLASK_APACHE_MOUNT:{mount},E=FLASK_APACHE_PATH:${{flask_apache_unescape:%1}}]"
+    assert ready[1:] == [script, flags]
+    assert with_query[1:] == [f"{script}?%2", flags]
     text = rendered[case]["apache/app.conf.j2"]
     for name in (app, f"{app}_copy"):
-        assert conditions(text, f"${{{name}:ready}}") == ["^([^?]+)$", "^([^?]+)[?](.*)$"]
+        one, other = conditions(text, f"${{{name}:ready}}")
+        assert re.fullmatch(one, f"{mount}/healthz")[1] == "/healthz"  # type: ignore[index]
+        assert re.fullmatch(other, f"{mount}/healthz?a=b?c").groups() == ("/healthz", "a=b?c")  # type: ignore[union-attr]
+        assert not re.search(one, f"{mount}/healthz?a=b")
     for pattern in (drained[0], ready[0], with_query[0]):
         assert re.search(pattern, path)
         assert not any(re.search(pattern, other) for other in (f"{path}/", f"/x{path}", path.replace("/-/", "/x/")))
@@ -145,7 +181,7 @@ def test_static_files_are_looked_for_in_every_release(rendered: Rendered) -> Non
     assert chosen == [
         f"[E=FLASK_APACHE_STATIC_APP:{place},{variables}]" for place in ("%1", "blue", "green", "replaced")
     ]
-    served = [substitution for _, substitution, flags in rules if flags == "[L]"]
+    served = [substitution for _, substitution, flags in rules if flags == "[L,H=default-handler]"]
     assert [path.rpartition("/")[2] for path in served] == ["br$1", "gzip$1", "plain$1"]
     for pattern, *_ in rules:
         for path in ("/a.b/static", "/a.b/static/x.css", "/a.b/i+g/x.png"):

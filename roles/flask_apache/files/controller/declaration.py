@@ -10,7 +10,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from .claims import Claims, claims
 from .daemon_options import daemon_options, mod_wsgi_version, version
+from .pages import ErrorPages
 from .paths import Paths, paths
 from .routing import Routing, routing
 from .units import Units, units
@@ -85,10 +87,12 @@ class Derived:
     routing: Routing
     mod_wsgi: ModWsgi
     units: Units
+    claims: Claims
+    pages: ErrorPages
 
     def as_app(self) -> dict[str, Any]:
         """Return all of it as the one flat mapping that templates know as ``app``."""
-        parts = (self.paths, self.routing, self.mod_wsgi, self.units, self.site)
+        parts = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.site)
         return {name: value for part in parts for name, value in asdict(part).items()}
 
 
@@ -106,6 +110,8 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
         routing=routing(values),
         mod_wsgi=mod_wsgi(values, host, constants),
         units=units(values),
+        claims=claims(values.texts("directives")),
+        pages=ErrorPages(),
     )
 
 

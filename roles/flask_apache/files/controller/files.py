@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import paths
+from .pages import DIRECTORY, PAGES
 from .paths import APACHE, UNITS
 
 if TYPE_CHECKING:
@@ -27,9 +28,19 @@ def templates(derived: Derived) -> list[Template]:
     """Return the files of the app's own, but for those of Apache and systemd."""
     name, place = derived.site.name, derived.paths
     return [
-        Template("pages/503.html.j2", f"{place.conf}/pages/503.html"),
+        *error_pages(f"{place.conf}/pages"),
+        *error_pages(DIRECTORY),
         Template("tmpfiles.conf.j2", f"/etc/tmpfiles.d/flask-apache-{name}.conf"),
         Template("logrotate.j2", "/etc/logrotate.d/apache2"),
+    ]
+
+
+def error_pages(directory: str) -> list[Template]:
+    """Return the pages that visitors get from Apache itself."""
+    named = {status: {"status": status, **asdict(page)} for status, page in PAGES.items()}
+    return [
+        Template("pages/error.html.j2", f"{directory}/{status}.html", variables={"page": page})
+        for status, page in named.items()
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from .pages import DIRECTORY
+
 if TYPE_CHECKING:
     from .values import Values
 
@@ -72,6 +74,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory("/var/log/flask-apache"),
         Directory("/usr/share/bash-completion/completions"),
         Directory("/usr/local/lib/flask-apache"),
+        Directory(DIRECTORY),
         Directory(place.conf),
         Directory(f"{place.conf}/pages"),
         Directory(place.vhost_directory),

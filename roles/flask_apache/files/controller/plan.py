@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from controller.checks import dependencies, gate, patterns, ranges, site, source, types, units
+from controller.checks import dependencies, environment, gate, pages, patterns, ranges, site, source, types, units
 from controller.checks import host as host_checks
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def check(
         *site.check_names(own),
         *source.check_wsgi(own),
         *site.check_static(own),
-        *units.check_environment(own),
+        *environment.check(own),
         *units.check_units(own, host),
         *units.check_hooks(own),
         *units.check_data_directories(own),
@@ -53,6 +53,7 @@ def check(
         *host_checks.check_mod_wsgi(own),
         *host_checks.check_user(own, host),
         *gate.check(own),
+        *pages.check(own),
         *site.check_port(own, host),
         *site.check_apps(own, host),
         *site.check_sites(own, host),

@@ -52,11 +52,16 @@ def declaration_of(
     engine: bytes,
     entry: str,
     completion: str,
+    pages: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets."""
+    """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets.
+
+    ``pages`` are the user's own error pages, by their status.
+    """
     derived = declaration.derive(variables, host, constants)
     flat = declaration.declared(variables, derived, host, host.get("wheelhouse", ""))
     flat["units"] = {each.path.rpartition("/")[2]: render(each) for each in templates.unit_files(derived)}
+    own_pages = {f"{derived.paths.conf}/pages/{status}.html": text for status, text in pages.items()}
     request: dict[str, Any] = {
         "app": derived.site.name,
         "site": {each.name: flat[each.name] for each in fields(Site)},
@@ -65,7 +70,10 @@ def declaration_of(
         "index_urls": declaration.index_urls(variables),
         "directories": templates.directories(derived),
         "files": [
-            *(file(each.path, render(each), each.mode, each.group) for each in templates.templates(derived)),
+            *(
+                file(each.path, own_pages.get(each.path) or render(each), each.mode, each.group)
+                for each in templates.templates(derived)
+            ),
             file(derived.paths.entry, entry),
             file(COMPLETION, completion),
         ],
@@ -78,9 +86,14 @@ def declaration_of(
 
 
 def environment(variables: Variables) -> dict[str, str]:
-    """Return the app's environment; a number or a flag is written as Ansible and YAML write it."""
-    found = Values(variables).raw("environment") or {}
-    return {str(name): str(value) for name, value in found.items()}
+    """Return the app's environment; a number or a flag is written as Ansible and YAML write it.
+
+    The language of the daemon processes is that of all of the app's processes.
+    """
+    values = Values(variables)
+    lang = values.text("daemon_lang", declaration.LANG)
+    found = {} if lang == declaration.LANG else {"LANG": lang}
+    return found | {str(name): str(value) for name, value in (values.raw("environment") or {}).items()}
 
 
 def file(path: str, content: str, mode: str = "0644", group: str = "root") -> dict[str, Any]:

@@ -35,6 +35,9 @@ class Routing:
     map_copy: dict[str, str]  # the same in its copy
     cookie: str
     mount_pattern: str  # of a request's path
+    path_pattern: str  # the same, and captures what is below the mount
+    below_mount: str  # the beginning of such a path without its query, and captures the same
+    script_name: str  # as WSGI has it: the mount, or nothing for /
     ready_pattern: str
     # Names of variables that Apache sets for a request
     pool_variable: str
@@ -61,6 +64,9 @@ def routing(values: Values) -> Routing:
         map_copy={name: f"${{{app}_copy:{key}}}" for name, key in KEYS.items()},
         cookie=f"flask_apache_{app}",
         mount_pattern=f"^{re.escape(path)}(?:/|$)",
+        path_pattern=f"(?s)^{re.escape(path)}((?:/.*)?)$",
+        below_mount=f"^{re.escape(path)}(/[^?]*)",
+        script_name=path,
         ready_pattern=f"^{re.escape(path + values.text('ready_path'))}$",
         pool_variable=f"FLASK_APACHE_POOL_{suffix}",
         canary_variable=f"FLASK_APACHE_CANARY_{suffix}",

@@ -1,4 +1,4 @@
-"""What the app runs beside the site: its environment, workers, timers and hooks, and the directories it may write."""
+"""What the app runs beside the site: workers, timers and hooks, and the directories that it may write."""
 
 from __future__ import annotations
 
@@ -15,30 +15,6 @@ if TYPE_CHECKING:
 
 UNITS = ("workers", "timers")
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
-
-
-def check_environment(own: Variables) -> Iterator[str]:
-    """Report environment variables that cannot be set. Never shows a value: it may be a secret."""
-    variable = "flask_apache_environment"
-    for name, value in own["environment"].items():
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-            must = "must have names of letters, digits and underscores that do not begin with a digit"
-            yield f"{variable} {must}, got {values.shown(name)}"
-        elif name.startswith("FLASK_APACHE_"):
-            yield f"{variable} must not have names that begin with FLASK_APACHE_, got {name!r}; the role sets those"
-        elif not isinstance(value, (str, int, float)):
-            yield f"{variable}.{name} must be a string or a number, got {kind_of(value)}"
-        elif "\0" in str(value):
-            yield f"{variable}.{name} must not contain NUL bytes; encode the value, for example as base64"
-        elif re.search("[\ud800-\udfff]", str(value)):
-            yield f"{variable}.{name} must be valid Unicode, got half of a surrogate pair; encode it as base64"
-
-
-def kind_of(value: object) -> str:
-    """Return what a value is, in YAML's words."""
-    if isinstance(value, (list, dict)):
-        return "a list" if isinstance(value, list) else "a mapping"
-    return "null" if value is None else f"a {type(value).__name__}"
 
 
 def check_units(own: Variables, host: Variables) -> Iterator[str]:

@@ -47,6 +47,8 @@ def run(
 ) -> str:
     """Run a command without root's rights, in a clean environment, and return its output. It ends with this process.
 
+    What the command has started in its session ends with the command.
+
     Raises RefusedError with the end of the output when it fails or takes longer than ``seconds``.
     """
     environment = {
@@ -56,6 +58,7 @@ def run(
         "LANG": "C.UTF-8",
         **(environment or {}),
     }
+    output = os.memfd_create("output")  # not a pipe, which a process that outlives the command would keep open
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig=KILL", "nice", *command],
         cwd=cwd,
@@ -67,22 +70,28 @@ def run(
         start_new_session=True,
         pass_fds=inherited(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
+        stdout=output,
+        stderr=output,
     )
     with contextlib.suppress(OSError):  # visitors first: where Linux weighs whole sessions, `nice` is of no effect
         Path(f"/proc/{process.pid}/autogroup").write_text("10", encoding="ascii")
     try:
-        output, _ = process.communicate(timeout=seconds)
+        process.wait(timeout=seconds)
+        in_time = True
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(output)}") from None
+        in_time = False
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.lseek(output, 0, os.SEEK_SET)
+        with open(output, encoding="utf-8", errors="replace", newline="") as file:
+            text = file.read()
+    if not in_time:
+        raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(text)}")
     if process.returncode:
-        raise RefusedError(report.tail(output))
-    return output
+        raise RefusedError(report.tail(text))
+    return text
 
 
 def resident(pids: Sequence[int]) -> int:
