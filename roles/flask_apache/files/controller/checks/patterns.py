@@ -21,7 +21,7 @@ LONGEST = 100_000  # bytes: Linux takes arguments of 128 KiB, systemd lines of 1
 FORBIDDEN_IN_CONFIGURATION = re.compile(r"[\"'`\\]|\$\{")
 RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
-LOG_FILE = (r"|(/[\w.@+-]+)+", "be an absolute path, or an empty string for the app's own log files")
+LOG_FILE = (r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+", "be an absolute path, or an empty string for the app's own log files")
 LOCALE = (r"[\w@-]+\.(?i:utf-?8)", "be a UTF-8 locale, such as C.UTF-8")
 
 # They may contain line breaks and any other character. (The environment has checks of its own.)
