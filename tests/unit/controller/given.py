@@ -35,6 +35,7 @@ HOST: dict[str, Any] = {
     "user": None,
     "systemd": True,
     "calendars_wrong": ["whenever"],
+    "logs_unsafe": {"/home/app/a.log": "/home/app belongs to app"},
     "apps": [
         {
             "app": "shop",

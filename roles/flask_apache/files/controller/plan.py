@@ -31,8 +31,7 @@ def check(
     names = sorted(known)
     given = {name.removeprefix("flask_apache_"): value for name, value in variables.items() if name in names}
     own = types.usable(given, options)
-    found = [
-        *unknown_names(variables, names),
+    of_variables = [
         *types.check(given, options),
         *patterns.check_characters(own),
         *patterns.check(own),
@@ -49,16 +48,34 @@ def check(
         *dependencies.check_indexes(own),
         *dependencies.check_arguments(own),
         *dependencies.check_wheelhouse(own),
-        *host_checks.check(own, host, distributions),
         *host_checks.check_mod_wsgi(own),
-        *host_checks.check_user(own, host),
         *gate.check(own),
         *pages.check(own),
+    ]
+    of_host = [
+        *host_checks.check(own, host, distributions),
+        *host_checks.check_user(own, host),
+        *site.check_logs(own, host),
         *site.check_port(own, host),
         *site.check_apps(own, host),
         *site.check_sites(own, host),
     ]
-    return list(dict.fromkeys(found))
+    first = one_for_each_place(of_variables)
+    others = [error for error in of_host if place_of(error) not in first]
+    return list(dict.fromkeys([*unknown_names(variables, names), *first.values(), *others]))
+
+
+def place_of(error: str) -> str:
+    """Return what an error is about: a variable, or a part of one."""
+    return error.partition(" must ")[0]
+
+
+def one_for_each_place(errors: Iterable[str]) -> dict[str, str]:
+    """Return the first error of each place: what is no string, or has a line break, is also of a wrong form."""
+    found: dict[str, str] = {}
+    for error in errors:
+        found.setdefault(place_of(error), error)
+    return found
 
 
 def unknown_names(variables: Iterable[str], known: list[str]) -> Iterator[str]:

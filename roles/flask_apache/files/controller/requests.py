@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from flask_apachectl.declaration import Site, Spec, read
 
 from . import declaration, source
 from . import files as templates
+from .checks import patterns
 from .values import Values
 
 if TYPE_CHECKING:
@@ -40,7 +42,17 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
         "python": variables["flask_apache_python"],
         "packages": packages,
         "calendars": [str(text) for text in calendars],
+        "logs": [
+            path
+            for path in (variables["flask_apache_access_log"], variables["flask_apache_error_log"])
+            if is_path(path)
+        ],
     }
+
+
+def is_path(value: object) -> bool:
+    """Tell whether a value that has not been checked can be the path of a log file."""
+    return isinstance(value, str) and re.fullmatch(patterns.PATTERNS["access_log"][0], value, re.ASCII) is not None
 
 
 def declaration_of(

@@ -44,16 +44,17 @@ class Units:
     units: list[str]  # what the target wants
 
 
-def exec_words(command: str | list[str]) -> str:
+def exec_words(command: str | list[str], *, instances: bool = False) -> str:
     """Return a command as arguments of entry.wsgi, quoted so that systemd replaces no specifiers and no variables.
 
-    A string is one argument, which entry.wsgi splits into words; ``{instance}`` becomes the number of the instance.
+    A string is one argument, which entry.wsgi splits into words. Of a unit with ``instances``, ``{instance}`` becomes
+    the number of the instance.
     """
     words = [command] if isinstance(command, str) else command
     quoted = []
     for word in words:
         text = str(word).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-        quoted.append('"' + text.replace("{instance}", "%i") + '"')
+        quoted.append('"' + (text.replace("{instance}", "%i") if instances else text) + '"')
     return " ".join(["-c", *quoted] if isinstance(command, str) else quoted)
 
 
@@ -64,7 +65,7 @@ def units(values: Values) -> Units:
     workers = [
         Worker(
             name=str(worker["name"]),
-            command=exec_words(worker["command"]),
+            command=exec_words(worker["command"], instances=True),
             instances=int(worker.get("instances", 1)),
             stop_signal=str(worker.get("stop_signal", "SIGTERM")),
             stop_timeout=int(worker.get("stop_timeout", STOP_SECONDS)),

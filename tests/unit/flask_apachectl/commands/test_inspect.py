@@ -32,7 +32,14 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **question: object) -> dict[str, Any]:
     """Return the answer to a question, as the role gets it."""
-    asked = {"app": "shop", "user": "no-such-user", "python": sys.executable, "packages": [], "calendars": []}
+    asked = {
+        "app": "shop",
+        "user": "no-such-user",
+        "python": sys.executable,
+        "packages": [],
+        "calendars": [],
+        "logs": [],
+    }
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**asked, **question})))
     assert cli.main(["--json", "inspect"]) == 0
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST_NAME = re.compile(rf"(?=.{{1,200}}$){LABEL}(\.{LABEL})*", re.IGNORECASE | re.ASCII)  # names of files contain it
-CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+# Control characters, separators of lines, what changes the direction of text, and halves of surrogate pairs.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNUSABLE = re.compile("[\0\ud800-\udfff]")  # in any file, argument or environment
+LONGEST = 100_000  # bytes: Linux takes arguments of 128 KiB, systemd lines of 1 MiB
 FORBIDDEN_IN_CONFIGURATION = re.compile(r"[\"'`\\]|\$\{")
 RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
-LOG_FILE = (r"|(/[\w.@+-]+)+", "be an absolute path, or an empty string for the app's own log files")
+LOG_FILE = (r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+", "be an absolute path, or an empty string for the app's own log files")
 LOCALE = (r"[\w@-]+\.(?i:utf-?8)", "be a UTF-8 locale, such as C.UTF-8")
 
-# They may contain any character, lines too.
+# They may contain line breaks and any other character. (The environment has checks of its own.)
 TEXTS = ("environment", "git_key", "git_signers")
 # They reach no string of Apache's configuration, so they may contain quotes and the like.
 QUOTED = (
@@ -71,14 +74,15 @@ PATTERNS: dict[str, tuple[str, str]] = {
 LIST_PATTERNS: dict[str, tuple[str, str]] = {
     "requirements": (BELOW_SOURCE, "be the relative path of a file in the source, such as requirements.txt"),
     "constraints": (BELOW_SOURCE, "be the relative path of a file in the source, such as constraints.txt"),
-    "extras": (r"(?i:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)", "be the name of an extra, such as postgresql"),
+    "extras": (r"(?ai:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)", "be the name of an extra, such as postgresql"),
     "system_packages": (r"[a-z0-9][a-z0-9.+-]+", "be the name of a package of the distribution, such as libpq5"),
     "source_exclude": (r"(?!-)[^/]+", "be a name or a pattern such as *.log, without slashes or a leading hyphen"),
     "git_known_hosts": (
         r"(@cert-authority |@revoked )?\S+ [\w@.-]+ [A-Za-z0-9+/=]{16,}( .*)?",
         "be a line of a known_hosts file, such as git.example.com ssh-ed25519 AAAA...",
     ),
-    "package_requirements": (r"\S.*", "be a line of a requirements file, such as psycopg==3.2.3"),
+    "package_requirements": (r"\S(.*[^\\])?", "be a line of a requirements file, such as psycopg==3.2.3"),
+    "directives": (r"(.*[^\\])?", "not end with a backslash, which would join it with the next line"),
     "daemon_supplementary_groups": (r"[a-z_][a-z0-9_-]{0,31}", "be the name of a Unix group"),
 }
 
@@ -100,8 +104,13 @@ def strings(place: str, value: object) -> Iterator[tuple[str, str]]:
 def check_characters(own: Variables) -> Iterator[str]:
     """Report control characters, and what would end a quoted string of Apache's configuration."""
     for name in own:
-        for place, text in strings(name, own[name]) if name not in TEXTS else ():
-            if CONTROL.search(text):
+        for place, text in strings(name, own[name]) if name != "environment" else ():
+            if len(text.encode(errors="replace")) > LONGEST:
+                yield values.error(place, f"be at most {LONGEST} bytes long", text)
+            elif name in TEXTS:
+                if UNUSABLE.search(text):
+                    yield values.error(place, "be valid Unicode without NUL bytes", text)
+            elif CONTROL.search(text):
                 at_end = text.endswith("\n") and not CONTROL.search(text.rstrip("\n"))
                 advice = "remove the line break at its end: in YAML, use >- or |- instead of > or |" if at_end else ""
                 yield values.error(place, "not contain control characters", text, advice)

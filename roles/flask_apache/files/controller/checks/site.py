@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from controller.checks.values import Variables
 
 
+ROLE_DIRECTORIES = [f"/{top}/flask-apache" for top in ("etc", "srv", "var/lib", "var/cache")]  # of apps, releases, data
+
+
 def check_names(own: Variables) -> Iterator[str]:
     """Report server names and aliases that no browser could ask for."""
     name = own["server_name"]
@@ -46,6 +49,19 @@ def check_port(own: Variables, host: Variables) -> Iterator[str]:
     if holder and not holder.startswith("apache2 "):
         advice = f"{holder} listens on it: stop that program, or set another port"
         yield values.error("port", "be a port that no other program uses", own["port"], advice)
+
+
+def check_logs(own: Variables, host: Variables) -> Iterator[str]:
+    """Report log files where somebody else than root decides what the path leads to: Apache opens them as root."""
+    for name in ("access_log", "error_log"):
+        path = str(own[name])
+        of_role = next((top for top in ROLE_DIRECTORIES if path.startswith(f"{top}/")), "")
+        if of_role:
+            advice = "choose a directory of root's, such as /var/log/apache2"
+            yield values.error(name, f"not lie in {of_role}", path, advice)
+        elif path in host["logs_unsafe"]:
+            advice = f"{host['logs_unsafe'][path]}: choose a directory of root's, such as /var/log/apache2"
+            yield values.error(name, "be a path that only root can change", path, advice)
 
 
 def host_names(own: Variables) -> set[str]:

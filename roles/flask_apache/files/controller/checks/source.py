@@ -44,9 +44,9 @@ def check_wsgi(own: Variables) -> Iterator[str]:
 
 def check(own: Variables) -> Iterator[str]:
     """Report a source of another form than its type's, and what is missing on the control node."""
-    checks = {"git": check_git, "archive": check_archive, "package": check_package}
-    if isinstance(own["source"], str):
-        yield from checks.get(str(own["source_type"]), check_directory)(own, own["source"])
+    checks = {"directory": check_directory, "git": check_git, "archive": check_archive, "package": check_package}
+    if isinstance(own["source"], str) and own["source_type"] in tuple(checks):
+        yield from checks[own["source_type"]](own, own["source"])
     for place, name in values.texts(own, "ca_certificates"):
         if not is_certificate(name):
             yield values.error(place, "be the absolute path of a PEM certificate on the control node", name)
@@ -54,7 +54,7 @@ def check(own: Variables) -> Iterator[str]:
 
 def directory_of(own: Variables) -> str:
     """Return the directory on the control node that contains the app, or nothing if it is not there."""
-    if str(own["source_type"]) in ("git", "archive", "package") or not isinstance(own["source"], str):
+    if own["source_type"] != "directory" or not isinstance(own["source"], str):
         return ""
     directory = os.path.normpath(os.path.join(own["source"], str(own["source_directory"])))
     return directory if os.path.isabs(own["source"]) and os.path.isdir(directory) else ""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controller.checks.values import Variables
 
 UNITS = ("workers", "timers")
+CALENDAR = r"(?! )[\w ,.:*/~+@-]+(?<! )"
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 
 
@@ -41,9 +42,10 @@ def unit_errors(place: str, unit: Variables, calendars_wrong: list[object]) -> I
     stop_signal = unit.get("stop_signal", "SIGTERM")
     if isinstance(stop_signal, str) and stop_signal not in STOP_SIGNALS:
         yield values.error(f"{place}.stop_signal", f"be {values.listed(STOP_SIGNALS)}", stop_signal)
-    if unit.get("calendar") in calendars_wrong:
+    calendar = unit.get("calendar")
+    if calendar in calendars_wrong or (isinstance(calendar, str) and not re.fullmatch(CALENDAR, calendar, re.ASCII)):
         must = "be a calendar event that systemd can read, such as daily or Mon..Fri 04:30"
-        yield values.error(f"{place}.calendar", must, unit["calendar"])
+        yield values.error(f"{place}.calendar", must, calendar)
 
 
 def command_errors(place: str, value: object) -> Iterator[str]:
@@ -57,6 +59,8 @@ def command_errors(place: str, value: object) -> Iterator[str]:
     if not is_command:
         must = "be a program and its arguments, as a string with balanced quotes or a list of strings"
         yield values.error(place, must, value, reason)
+    elif words[0].startswith("-"):
+        yield values.error(place, "begin with the name of a program, not with an option", value)
 
 
 def check_hooks(own: Variables) -> Iterator[str]:

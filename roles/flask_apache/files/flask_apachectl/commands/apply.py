@@ -16,7 +16,7 @@ from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired
+from flask_apachectl.host import desired, owners
 from flask_apachectl.host.desired import Change, Directory, File, Link
 from flask_apachectl.serve import units
 
@@ -40,6 +40,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with lock.held(app), lock.host_held():
+        _expect_safe_logs(app)
         steps = _apache_steps(wanted)
         differing = _changes(steps)
         if differing:
@@ -66,6 +67,13 @@ def make(things: Iterable[Wanted]) -> None:
     for each in things:
         if desired.difference(each):
             desired.make(each)
+
+
+def _expect_safe_logs(app: App) -> None:
+    """Refuse log files that the app, or somebody else, could replace by a link: root opens them."""
+    for path in (app.site.access_log, app.site.error_log):
+        if why := owners.not_only_root(path, [app.site.user]):
+            raise RefusedError(f"the log {path} must be a path that only root can change: {why}")
 
 
 def _apache_steps(wanted: Request) -> list[Wanted]:

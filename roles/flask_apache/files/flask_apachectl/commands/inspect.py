@@ -17,7 +17,7 @@ from flask_apachectl.apache import others, server, site
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, facts
+from flask_apachectl.host import desired, facts, owners
 from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers).
+    ``calendars`` (of timers), ``logs`` (paths).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
     distribution, version = facts.distribution()
     found = facts.packages(question["packages"])
+    known = declared_apps()
+    users = [str(question["user"]), *(str(each["user"]) for each in known)]
     return {
         "changed": False,
         "msg": f"{distribution} {version}",
@@ -57,7 +59,8 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "build_user": facts.user(paths.BUILD_USER),
         "user": facts.user(str(question["user"])),
         "group": facts.group(str(question["user"])),
-        "apps": declared_apps(),
+        "apps": known,
+        "logs_unsafe": {path: why for path in question["logs"] if (why := owners.not_only_root(path, users))},
         "configuration": others.configuration(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
         "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
