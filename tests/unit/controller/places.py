@@ -72,7 +72,7 @@ VALUES: dict[str, Any] = {
     "daemon_supplementary_groups": ["thegroup"],
 }
 TYPES = {"git": ("git_",), "archive": ("archive_",), "package": ("package_",)}  # of sources, which have these variables
-ON_THE_CONTROL_NODE = ("source", "wheelhouse", "ca_certificates")  # paths that must exist there
+ON_THE_CONTROL_NODE = ("source", "wheelhouse", "ca_certificates", "error_pages")  # paths that must exist there
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def places() -> Iterator[Place]:
             if kind in ("str", "path"):
                 yield Place((name,), "choices" in option)
             elif kind == "dict":
-                yield from (Place((name, "THE_NAME")), Place((name, KEY)))
+                yield from (Place((name, "404" if name == "error_pages" else "THE_NAME")), Place((name, KEY)))
             elif "options" in option:
                 yield from _options(name, option["options"], VALUES[name])
             elif elements in ("str", "path"):
@@ -141,6 +141,7 @@ def base(place: Place, source: Path) -> dict[str, Any]:
     if place.name == "wheelhouse":
         own |= {"wheelhouse": str(source / "wheels"), "index_url": "", "extra_index_urls": []}
     own["ca_certificates"] = [str(source / "certificate.pem")]
+    own["error_pages"] = {"404": str(source / "page.html")}
     return variables(source, **own)
 
 
@@ -175,4 +176,5 @@ def write_source(source: Path) -> Path:
     (source / "wheels").mkdir()
     (source / "wheels/a.whl").write_text("")
     (source / "certificate.pem").write_text("-----BEGIN CERTIFICATE-----")
+    (source / "page.html").write_text("the page")
     return source

@@ -88,7 +88,7 @@ def command(variable: str, *words: str) -> dict[str, Any]:
         *(
             (
                 command(variable, "program", "x" * 140_000),
-                f"{variable}[0].{key} must have at most 131,072 bytes in each",
+                f"{variable}[0].{key}[1] must be at most 100000 bytes long",
             )
             for variable, key in (("hooks", "run"), ("workers", "command"), ("timers", "command"))
         ),

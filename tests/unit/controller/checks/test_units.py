@@ -100,7 +100,7 @@ REFUSED = [
     ),
     *refused(
         "environment",
-        "have names of letters, digits and underscores that do not begin with a digit",
+        "have names of at most 255 letters, digits and underscores that do not begin with a digit",
         {"A-B": SECRET},
         got="'A-B'",
     ),

@@ -51,8 +51,8 @@ def check(own: Variables) -> Iterator[str]:
 def variable_errors(name: object, value: object) -> Iterator[str]:
     """Report what is wrong with one variable."""
     variable = "flask_apache_environment"
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-        must = "must have names of letters, digits and underscores that do not begin with a digit"
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,254}", name, re.ASCII):
+        must = "must have names of at most 255 letters, digits and underscores that do not begin with a digit"
         yield f"{variable} {must}, got {values.shown(name)}"
     elif name.startswith("FLASK_APACHE_"):
         yield f"{variable} must not have names that begin with FLASK_APACHE_, got {name!r}; the role sets those"
@@ -110,10 +110,7 @@ def size_errors(own: Variables) -> Iterator[str]:
             command = item.get(key)
             words = command if isinstance(command, list) else [command]
             sizes = [length(str(word)) for word in words]
-            if max(sizes, default=0) > LARGEST_STRING:
-                must = f"have at most {LARGEST_STRING:,} bytes in each argument"
-                yield f"flask_apache_{place}.{key} must {must}, got {max(sizes):,}: put it into a file of the source"
-            elif environment + sum(sizes) + POINTER * len(sizes) > most:
+            if environment + sum(sizes) + POINTER * len(sizes) > most:
                 size = environment + sum(sizes) + POINTER * len(sizes)
                 must = f"have at most {most:,} bytes together with flask_apache_environment"
                 yield f"flask_apache_{place}.{key} must {must}, got {size:,}: put it into a file of the source"
