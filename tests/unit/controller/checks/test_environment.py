@@ -88,7 +88,7 @@ def command(variable: str, *words: str) -> dict[str, Any]:
         *(
             (
                 command(variable, "program", "x" * 140_000),
-                f"{variable}[0].{key}[1] must be at most 100000 bytes long",
+                f"{variable}[0].{key}[1] must have at most 100,000 bytes, got 140,000",
             )
             for variable, key in (("hooks", "run"), ("workers", "command"), ("timers", "command"))
         ),

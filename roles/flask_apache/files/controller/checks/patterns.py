@@ -105,8 +105,8 @@ def check_characters(own: Variables) -> Iterator[str]:
     """Report control characters, and what would end a quoted string of Apache's configuration."""
     for name in own:
         for place, text in strings(name, own[name]) if name != "environment" else ():
-            if len(text.encode(errors="replace")) > LONGEST:
-                yield values.error(place, f"be at most {LONGEST} bytes long", text)
+            if (size := len(text.encode(errors="replace"))) > LONGEST:
+                yield f"flask_apache_{place} must have at most {LONGEST:,} bytes, got {size:,}"
             elif name in TEXTS:
                 if UNUSABLE.search(text):
                     yield values.error(place, "be valid Unicode without NUL bytes", text)
