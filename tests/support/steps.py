@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 ROLE = ROOT / "roles/flask_apache"
 BUILD_USER = ("flask-apache-build", "/var/cache/flask-apache")
 # Runs the engine as if from its one file, but from byte code that Python keeps: half of a short command is compiling.
+# New processes need not live on for as long as they must for people, before they are believed to be well.
 LAUNCH = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))
 sys.argv[0] = sys.path[0] + "/engine.pyz"
 from flask_apachectl.cli import main
+from flask_apachectl.serve import start
+start.STAYS_FOR = 0.3
 sys.exit(main())
 """
 DEPLOY = ("plan", "fetch", "users", "prepare", "apply", "before_start", "activate")  # as tasks/main.yml has them
