@@ -90,7 +90,7 @@ PATHS = (
     *("/", "/icons/apache_pb.png", "/grab/x", "/photo.png", "/scripts/x", "/cgi-bin/x", "/manual/", "/javascript/x"),
     *("/server-status", "/server-info", "/anything", "/old", "/gone", "/~root/x", "/rewritten", "/proxied"),
     *("/index.php", "/x.php", "/.htaccess", "/.flask-apache/whole/503.html", "/static", "/static/", "/static/none"),
-    *("//a//b/", "/a/", "/-", "/%20", "/entry.wsgi", "/p/%3Fq", f"/{'long/' * 1200}"),
+    *("/a//b/", "/a/", "/-", "/%20", "/entry.wsgi", "/p/%3Fq", f"/{'long/' * 1200}"),
 )
 STATIC = ("x.php", "x.var", "x.cgi", "x.sh", "x.css", "x.svg", "x.shtml", "x.js", "x.html.en")
 CONTENT = '#!/bin/sh\necho executed <?php echo 1+1; ?> <!--#echo var="DATE_LOCAL" -->\n'
@@ -200,9 +200,8 @@ def test_static_files_are_only_sent(sites: list[Site]) -> None:
 
 def test_own_directives_take_what_they_name(sites: list[Site]) -> None:
     def look(site: Site) -> None:
-        listed = site.ask("/downloads/README")
-        assert "X-From" not in listed.headers
-        assert listed.status == 200
+        picture = site.ask("/downloads/blank.gif")
+        assert (picture.status, picture.headers["Content-Type"]) == (200, "image/gif")
         assert site.ask("/moved").headers["Location"] == "http://elsewhere.example.com/"
         assert "Apache Server Status" in site.ask("/machine").text
         closed = site.ask("/closed/x")
@@ -245,7 +244,7 @@ def test_etags_survive_compression(sites: list[Site]) -> None:
                 tag = str(site.ask(path, accepted).headers["ETag"])
                 if path == "/text":
                     assert tag == f'"abc-{encoding}"'
-                    assert site.ask("/", accepted | {"If-Match": tag}).json()["HTTP_IF_MATCH"] == f'{tag}, "abc"'
+                    assert site.ask("/", {"If-Match": tag}).json()["HTTP_IF_MATCH"] == f'{tag}, "abc"'
                     continue
                 assert site.ask(path, accepted | {"If-None-Match": tag}).status == 304
                 assert site.ask(path, accepted | {"If-Match": tag}).status == 200
