@@ -52,6 +52,7 @@ def check(
         *host_checks.check(own, host, distributions),
         *host_checks.check_mod_wsgi(own),
         *host_checks.check_user(own, host),
+        *host_checks.check_build_user(own, host),
         *gate.check(own),
         *site.check_port(own, host),
         *site.check_apps(own, host),
