@@ -22,7 +22,7 @@ RUN set -eu; cd /deploy; export DEBIAN_FRONTEND=noninteractive; \
     ln -sf /dev/stderr /var/log/apache2/error.log; \
     apt-get clean; \
     rm -rf /etc/flask-apache/*/secret_key /deploy /opt/ansible /root/.ansible /root/.cache \
-        /var/cache/flask-apache/*/* /var/lib/apt/lists/*
+        /var/cache/flask-apache/*/* /var/cache/flask-apache/.tools /var/lib/apt/lists/*
 
 EXPOSE 80
 STOPSIGNAL SIGTERM

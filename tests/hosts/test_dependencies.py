@@ -342,7 +342,7 @@ def test_a_killed_build_goes_on_where_it_was(shops: list[Shop], private: tuple[P
             shop.host.run(["kill", "-KILL", re.findall(r"pid (\d+)", shop.host.read("/srv/flask-apache/tiny/lock"))[0]])
             with pytest.raises(ValueError, match="Expecting value"):
                 killed.result()
-        assert wait_until(lambda: not shop.host.run("pgrep -u flask-apache-build", check=False).stdout, 10)
+        assert wait_until(lambda: not shop.host.run("pgrep -u build_tiny", check=False).stdout, 10)
         shop.host.run(f"rm {SLOW}")
         assert shop.installed(shop.prepare(source)["release"]) == ["tinyhelp==2", "tinyslow==1", "tinyweb==1"]
         assert shop.index.downloads("tinyweb") - before == 1

@@ -1,6 +1,8 @@
 """A hostile app gets nothing of another app on the same host, and can write nowhere but in its own data.
 
-What every user of a host can read, such as other processes' command lines, is not claimed to be hidden.
+It tries from every place in which its code runs: a build, the import check, a hook, web processes, a worker, a timer, a
+command. What every user of a host can read, such as other processes' command lines, is not claimed to be hidden; no
+secret is there.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.support import hostile_app, steps
 from tests.support.parallel import each
 from tests.support.playbooks import play
 from tests.support.releases import Deployed, wait_until
@@ -22,246 +25,165 @@ if TYPE_CHECKING:
 
 VICTIM, FAR, NEAR = "victim", "far", "near"
 SECRET, KEY = "the-secret-of-the-victim", "/etc/ssl/private/victim.key"
-# Also of the hostile apps: what it serves, it may be; the victim has no idea.
-WEB = """
-import json, os, subprocess, sys
-import attack
-def app(environ, start_response):
-    headers = [("Content-Type", "application/json")]
-    if environ["PATH_INFO"] == "/redirect":
-        headers.append(("Location", "/private"))
-    start_response("200 OK", headers)
-    if environ["PATH_INFO"] == "/attack":
-        return [json.dumps(attack.result(os.environ["FLASK_APACHE_DATA"] + "/target.json")).encode()]
-    return [json.dumps({"app": os.environ["FLASK_APACHE_APP"], "pid": os.getpid()}).encode()]
-"""
-WORKER = """
-import json, os, time
-import attack
-data = os.environ["FLASK_APACHE_DATA"]
-while True:
-    if os.path.exists(data + "/target.json") and not os.path.exists(data + "/worker.json"):
-        with open(data + "/worker.json.new", "w") as file:
-            json.dump(attack.result(os.environ["FLASK_APACHE_DATA"] + "/target.json"), file)
-        os.rename(data + "/worker.json.new", data + "/worker.json")
-    time.sleep(0.2)
-"""
-# An attempt is a function that raises OSError when it is refused. Root, who may do it all, shows that it can succeed.
-ATTACK = """
-import glob, json, os, socket, stat, subprocess, sys
-
-def read(path):
-    with open(path, "rb") as file:
-        return repr(file.read(100))
-
-def opened(path, flags=os.O_RDONLY):
-    os.close(os.open(path, flags))
-
-def add_to(directory):
-    path = os.path.join(directory, ".attack")
-    opened(path, os.O_WRONLY | os.O_CREAT)
-    os.unlink(path)
-
-def connect(path):
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
-
-def attempts(target):
-    me, victim = target["me"], target["victim"]
-    places = ("/etc", "/srv", "/var/lib", "/var/log", "/var/cache")
-    etc, srv, var, log, cache = (f"{place}/flask-apache" for place in places)
-    for path in (
-        *(f"{etc}/{victim}/{name}" for name in ("env", "secret_key", "app.json", "live.map")),
-        *(f"{srv}/{victim}/{name}" for name in ("history.jsonl", "units.json", "lock")),
-        *(f"{srv}/{victim}/current/{name}" for name in ("app/web.py", "env", "release.json", "venv/pyvenv.cfg")),
-        f"{var}/{victim}/diary", f"{log}/{victim}/access.log", target["key"], "/etc/shadow",
-        f"{etc}/{me}/secret_key", f"{etc}/{me}/live.map", f"{log}/{me}/access.log", "/var/log/apache2/error.log",
-    ):
-        yield read, path
-    for path in (
-        f"{srv}/{victim}", f"{srv}/{victim}/releases", f"{var}/{victim}", f"{log}/{victim}", f"{cache}/{victim}",
-        f"{log}/{me}", f"{srv}/{me}/incoming", "/var/log/apache2", "/etc/ssl/private",
-        *(f"/proc/{pid}/fd" for pid in target["pids"]),
-    ):
-        yield os.listdir, path
-    for pid in target["pids"]:
-        yield (lambda number: os.kill(int(number), 0)), str(pid)
-        for name in ("environ", "maps", "mem"):
-            yield opened, f"/proc/{pid}/{name}"
-        for name in ("cwd", "exe", "root"):
-            yield os.readlink, f"/proc/{pid}/{name}"
-    for path in (
-        etc, f"{etc}/{me}", f"{etc}/{victim}", f"{etc}/vhosts", srv, f"{srv}/{me}", f"{srv}/{me}/incoming",
-        f"{srv}/{me}/releases", f"{srv}/{me}/current/app", f"{srv}/{me}/current/venv/bin", f"{srv}/{victim}",
-        f"{srv}/{victim}/current/app", var, f"{var}/{victim}", log, f"{log}/{me}", f"{log}/{victim}",
-        cache, f"{cache}/{me}", "/var/www/html", "/var/spool", "/var/spool/cron", "/etc/cron.d", "/etc/systemd/system",
-        "/etc/apache2/sites-enabled", "/usr/local/bin", "/run/apache2", "/run", "/root", "/var/lib",
-    ):
-        yield add_to, path
-    for path in (
-        f"{srv}/{me}/current/app/web.py", f"{srv}/{me}/current/env", f"{etc}/{me}/entry.wsgi", f"{etc}/{me}/live.map",
-        f"{srv}/{me}/history.jsonl", f"{log}/{me}/access.log",
-    ):
-        yield (lambda path: opened(path, os.O_WRONLY | os.O_APPEND)), path
-    for path in target["sockets"]:
-        yield connect, path
-
-def succeeded(target):
-    for attempt, path in attempts(target):
-        try:
-            attempt(path)
-        except OSError:
-            yield False, attempt.__name__ + " " + path
-        else:
-            yield True, attempt.__name__ + " " + path
-
-def listening():
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                with socket.socket(fileno=os.dup(int(name))) as held:
-                    if held.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                        found.append(str(held.getsockname()))
-        except OSError:
-            pass
-    return found
-
-def output(*command):
-    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-
-def result(path):
-    with open(path) as file:
-        target = json.load(file)
-    tried = list(succeeded(target))
-    places = ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var")
-    processes = glob.glob("/proc/[0-9]*/environ") + glob.glob("/proc/[0-9]*/cmdline")
-    pattern = target["secret"][:-1] + "[" + target["secret"][-1] + "]" # does not find itself
-    not_files = "( -path /proc -o -path /sys -o -path /dev ) -prune -o ( -type f -o -type d ) -writable -print"
-    return {
-        "user": os.getuid(),
-        "got": [name for done, name in tried if done],
-        "refused": [name for done, name in tried if not done],
-        "listening": listening(),
-        "writable": output("find", "/", *not_files.split()),
-        "holding": output("grep", "-rls", "--devices=skip", pattern, *places, *processes),
-    }
-
-if __name__ == "__main__":
-    print(json.dumps(result(sys.argv[1])))
-"""
-
-
+PATIENCE = 600  # seconds
 EVERYBODYS = ("/tmp", "/var/tmp", "/run/lock")  # every user of a host may write there
+BY_APPS = ("import", "hook", "web", "worker", "timer", "command")
+BY_BUILDS = ("build", "build without namespaces")
+OF_BUILDS = (
+    f"/run/flask-apache/build-{VICTIM}/netrc",
+    f"/var/cache/flask-apache/{VICTIM}/tmp/flask-apache-1/key",
+    f"/var/cache/flask-apache/{VICTIM}/pip/wheel",
+)
+
+
+def declared(app: str, source: Path) -> dict[str, Any]:
+    """Return the role's variables of one of the apps, without their prefix."""
+    job = {"name": "timer", "command": "python worker.py timer", "calendar": "2100-01-01"}
+    return {
+        "app": app,
+        "source": str(source),
+        "wsgi": "web:app",
+        "requirements": ["requirements.txt"],
+        "server_name": "far.example.com" if app == FAR else "victim.example.com",
+        "mount": "/near" if app == NEAR else "/",
+        "environment": {"SECRET": SECRET if app == VICTIM else f"own of {app}"},
+        "workers": [{"name": "worker", "command": "python worker.py worker"}],
+        "timers": [job],
+        "hooks": [{"at": "before_start", "run": "python worker.py hook"}],
+        "daemon_processes": 1,
+        "health_timeout": PATIENCE,  # to try everything takes long
+        "daemon_request_timeout": PATIENCE,
+        "daemon_socket_timeout": PATIENCE,
+    }
 
 
 class Situation(NamedTuple):
-    """A hostile app on a host, and what it found from each place that it runs in."""
+    """A host with a hostile app, and what it found from each place that it runs in."""
 
     host: Host
-    app: str
     found: dict[str, dict[str, Any]]
-
-
-def declared(app: str, source: Path, server_name: str, mount: str) -> dict[str, Any]:
-    """Return the role's variables of one of the apps."""
-    return {
-        "flask_apache_app": app,
-        "flask_apache_source": str(source),
-        "flask_apache_wsgi": "web:app",
-        "flask_apache_requirements": [],
-        "flask_apache_server_name": server_name,
-        "flask_apache_mount": mount,
-        "flask_apache_environment": {"SECRET": SECRET if app == VICTIM else f"own of {app}"},
-        "flask_apache_workers": [{"name": "worker", "command": "python worker.py"}],
-        "flask_apache_daemon_processes": 1,
-    }
 
 
 @pytest.fixture(scope="module")
 def hosts(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> list[Host]:
     """Return two hosts with a victim, and two hostile apps: one under its server name, one under another."""
     started = [start_host("debian-12-hot"), start_host("debian-13-hot")]
-    source = tmp_path_factory.mktemp("isolation")
-    for name, text in (("web", WEB), ("worker", WORKER), ("attack", ATTACK)):
-        (source / f"{name}.py").write_text(text)
-    apps = ((VICTIM, "victim.example.com", "/"), (NEAR, "victim.example.com", "/near"), (FAR, "far.example.com", "/"))
+    source = hostile_app.write(tmp_path_factory.mktemp("isolation"))
     role = {"ansible.builtin.include_role": {"name": "flask_apache"}}
-    tasks = [{**role, "vars": declared(app, source, *where)} for app, *where in apps]
+    tasks = [
+        {**role, "vars": {f"flask_apache_{name}": value for name, value in declared(app, source).items()}}
+        for app in (VICTIM, NEAR, FAR)
+    ]
     play(started, [{"hosts": "flask_apache", "become": True, "gather_facts": False, "tasks": tasks}])
     for host in started:
         host.run("mkdir -p /var/spool/cron /etc/cron.d")
         host.write(KEY, f"-----BEGIN PRIVATE KEY-----\n{SECRET}\n", mode=0o600)
         host.run(["tee", f"/var/lib/flask-apache/{VICTIM}/diary"], user=VICTIM, stdin=f"Dear diary, {SECRET}\n")
         host.http(f"/?{SECRET}", "victim.example.com")
+        as_if_it_were_built(host)
     return started
 
 
+def as_if_it_were_built(host: Host) -> None:
+    """Let the host have what there is during a build of the victim's: a process, an index's password, a git key."""
+    owner = f"build_{VICTIM}"
+    for path in OF_BUILDS:
+        directory = path.rpartition("/")[0]
+        host.run(f"mkdir -p /run/flask-apache && install -d -m 0700 -o {owner} {directory}")
+        host.write(path, SECRET, mode=0o600)
+        host.run(["chown", owner, path])
+    host.run(["chown", owner, f"/var/cache/flask-apache/{VICTIM}/tmp"])
+    host.run(f"SECRET={SECRET} setsid setpriv --reuid={owner} --clear-groups sleep 4711 >/dev/null 2>&1 &")
+
+
 @pytest.fixture(scope="module")
-def situations(hosts: list[Host]) -> dict[str, Situation]:
-    """Let both hostile apps try everything on both hosts: as a web process, as a worker, and as a command."""
+def situations(hosts: list[Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Situation]:
+    """Let the hostile app try everything on both hosts, wherever its code runs."""
+    sources = tmp_path_factory.mktemp("attack")
 
-    def attack(host: Host) -> list[Situation]:
-        return [Situation(host, app, try_everything(host, app)) for app in (NEAR, FAR)]
+    def attack(host: Host) -> Situation:
+        return Situation(host, try_everything(host, hostile_app.write(sources / host.name)))
 
-    return {f"{found.host.distribution} {found.app}": found for each_host in each(hosts, attack) for found in each_host}
+    return {found.host.distribution: found for found in each(hosts, attack)}
 
 
-def try_everything(host: Host, app: str) -> dict[str, dict[str, Any]]:
-    """Let a hostile app try everything, and root, too."""
+def target_of(host: Host) -> dict[str, Any]:
+    """Return what is there to attack."""
     status = Deployed(host, VICTIM).ctl("status")
+    built = int(host.run(["pgrep", "-u", f"build_{VICTIM}"]).stdout)
     pids = [*(pool["pids"][0] for pool in status["pools"].values()), int(status["units"][0]["pid"]), status["apache"]]
-    data = f"/var/lib/flask-apache/{app}"
     sockets = host.run("ls /run/apache2/wsgi*.sock").stdout.split()
     assert len(sockets) == 6
-    target = {"me": app, "victim": VICTIM, "key": KEY, "secret": SECRET, "pids": pids, "sockets": sockets}
-    host.write(f"{data}/target.json", json.dumps(target))
-    name, path = ("victim.example.com", "/near") if app == NEAR else ("far.example.com", "")
+    target = {"me": FAR, "victim": VICTIM, "key": KEY, "secret": SECRET, "of_builds": OF_BUILDS}
+    return {**target, "pids": [*pids, built], "sockets": sockets}
+
+
+def try_everything(host: Host, source: Path) -> dict[str, dict[str, Any]]:
+    """Let the hostile apps try everything, and root, too."""
+    (source / "target.json").write_text(json.dumps(target_of(host)))
+    data, report = f"/var/lib/flask-apache/{FAR}", "python3 /srv/flask-apache/far/current/app/attack.py"
+    host.run(f"echo 'an earlier visitor' | tee {data}/seen", user=FAR)
+    steps.deploy(host, declared(FAR, source))
+    host.run(["systemctl", "start", f"flask-apache-{FAR}-timer.service"])
+    assert wait_until(lambda: host.exists(f"{data}/worker.json"), PATIENCE)
+    wheel = host.run("cat /srv/flask-apache/far/current/venv/lib/python*/site-packages/evil.json").stdout
     found = {
-        "web": host.http(f"{path}/attack", name).json(),
-        "command": json.loads(
-            host.run(["flask-apachectl", "--app", app, "run", "python", "attack.py", f"{data}/target.json"]).stdout
-        ),
-        "root": json.loads(
-            host.run(["python3", f"/srv/flask-apache/{app}/current/app/attack.py", f"{data}/target.json"]).stdout
-        )
-        if app == FAR
-        else {},
+        "build": json.loads(wheel),
+        "web": host.http("/attack", "far.example.com", timeout=PATIENCE).json(),
+        "command": json.loads(host.run(["flask-apachectl", "--app", FAR, "run", "python", "attack.py"]).stdout),
+        "root": json.loads(host.run(report).stdout),
+        **{place: json.loads(host.read(f"{data}/{place}.json")) for place in ("import", "hook", "worker", "timer")},
     }
-    assert wait_until(lambda: host.exists(f"{data}/worker.json"), 60)
-    return {**found, "worker": json.loads(host.read(f"{data}/worker.json"))}
+    (source / "evil/another").write_text("another source, which needs another build")
+    run = steps.Run(host, declared(FAR, source), without=["sys_admin"])
+    run.deploy()
+    wheel = host.run("cat /srv/flask-apache/far/current/venv/lib/python*/site-packages/evil.json").stdout
+    return {**found, "build without namespaces": json.loads(wheel)}
 
 
 PLACES = [
-    (distribution, app, place)
-    for distribution in ("debian-12-hot", "debian-13-hot")
-    for app in (NEAR, FAR)
-    for place in ("web", "command", "worker")
+    (distribution, place) for distribution in ("debian-12-hot", "debian-13-hot") for place in (*BY_BUILDS, *BY_APPS)
 ]
 
 
-@pytest.mark.parametrize(("distribution", "app", "place"), PLACES)
-def test_nothing_is_got(situations: dict[str, Situation], distribution: str, app: str, place: str) -> None:
+@pytest.mark.parametrize(("distribution", "place"), PLACES)
+def test_nothing_is_got(situations: dict[str, Situation], distribution: str, place: str) -> None:
     """Nothing of the victim's can be read, signalled or connected to, and only the own data can be written."""
-    situation = situations[f"{distribution} {app}"]
-    found, data = situation.found[place], f"/var/lib/flask-apache/{app}"
-    assert found["user"] == int(situation.host.run(["id", "-u", app]).stdout)
-    assert found["got"] == []
+    situation = situations[distribution]
+    found, data = situation.found[place], f"/var/lib/flask-apache/{FAR}"
+    user = f"build_{FAR}" if place in BY_BUILDS else FAR
+    assert found["user"] == int(situation.host.run(["id", "-u", user]).stdout)
+    assert found["got"] == ([f"add_to /var/cache/flask-apache/{FAR}"] if place in BY_BUILDS else [])
+    assert found["tricked"] == []
     assert len(found["refused"]) > 80
+    assert found["tricks"] > 80
     assert [path for path in found["listening"] if f".u{found['user']}." not in path] == []  # its own pool's
-    assert [path for path in found["holding"] if not path.startswith(data)] == []
-    outside = [path for path in found["writable"] if not path.startswith((data, *EVERYBODYS))]
+    own = (f"/var/cache/flask-apache/{FAR}", f"/srv/flask-apache/{FAR}/venvs/") if place in BY_BUILDS else (data,)
+    assert [path for path in found["holding"] if not path.startswith((*own, f"/srv/flask-apache/{FAR}/"))] == []
+    outside = [path for path in found["writable"] if not path.startswith((*own, *EVERYBODYS))]
     assert outside == []
-    assert data in found["writable"]
+    assert own[0] in found["writable"]
+    if place == "build":
+        assert found["processes"] < 20
+
+
+@pytest.mark.parametrize("distribution", ["debian-12-hot", "debian-13-hot"])
+def test_nothing_of_a_build_is_left(situations: dict[str, Situation], distribution: str) -> None:
+    """A build's daemons end with it, and its files in everybody's directories are removed."""
+    host = situations[distribution].host
+    assert host.run(["pgrep", "-u", f"build_{FAR}"], check=False).stdout == ""
+    assert host.run(["pgrep", "-u", f"build_{VICTIM}"]).stdout, "another app's build goes on"
+    assert host.run("find / -xdev -name left-by-a-build; ls -d /dev/shm/left* /tmp/left* || :").stdout == ""
 
 
 @pytest.mark.parametrize("distribution", ["debian-12-hot", "debian-13-hot"])
 def test_it_could_be_got(situations: dict[str, Situation], distribution: str) -> None:
     """The same attempts by root succeed, all of them: each finds what it looks for."""
-    found = situations[f"{distribution} {FAR}"].found["root"]
+    found = situations[distribution].found["root"]
     no_right_in_a_container = [name for name in found["refused"] if "/proc/" in name and "environ" not in name]
     assert found["refused"] == no_right_in_a_container
-    assert {f"/var/lib/flask-apache/{VICTIM}/diary", f"/etc/flask-apache/{VICTIM}/env", KEY} <= set(found["holding"])
+    holding = {f"/var/lib/flask-apache/{VICTIM}/diary", f"/etc/flask-apache/{VICTIM}/env", KEY, *OF_BUILDS}
+    assert holding <= set(found["holding"])
     assert "/etc/flask-apache" in found["writable"]
 
 
@@ -274,3 +196,42 @@ def test_a_closed_app_stays_closed(hosts: list[Host]) -> None:
         assert host.http("/near/", "victim.example.com").json()["app"] == NEAR
         assert host.http("/near/redirect", "victim.example.com").status == 503
         victim.ctl("maintenance", "off")
+
+
+SHARED = "flask-apache-build"
+
+
+def test_apps_with_one_build_user_get_their_own(hosts: list[Host], tmp_path: Path) -> None:
+    """Earlier versions had one build user for all apps: each app's next run replaces it, the last one removes it."""
+
+    def migrate(host: Host) -> None:
+        source, home = hostile_app.write(tmp_path / host.name), "/var/cache/flask-apache"
+        host.run(f"useradd --system --no-create-home --home-dir {home} --shell /usr/sbin/nologin {SHARED}")
+        for app in (VICTIM, NEAR, FAR):
+            host.run(f"pkill -KILL -u build_{app}; sleep 0.5; userdel build_{app}")
+            host.run(f"mkdir -p {home}/{app}/pip {home}/tools/old")
+            host.run(f"touch {home}/{app}/pip/of-the-shared-one; chown -R {SHARED} {home}/{app}")
+        for app in (VICTIM, NEAR, FAR):
+            assert "apply" in steps.deploy(host, declared(app, source))
+            assert host.run(["stat", "-c", "%U", f"{home}/{app}"]).stdout == f"build_{app}\n"
+            is_there = host.run(["id", SHARED], check=False).returncode == 0
+            assert is_there == (app != FAR)
+        assert not host.exists(f"{home}/tools")
+        for app in (VICTIM, NEAR, FAR):
+            (source / "evil/rebuilt").write_text(app)
+            assert "prepare" in steps.deploy(host, declared(app, source))
+            assert not host.exists(f"{home}/{app}/pip/of-the-shared-one")
+            assert steps.deploy(host, declared(app, source)) == []
+
+    each(hosts, migrate)
+
+
+def test_a_removed_apps_build_user_goes(hosts: list[Host], tmp_path: Path) -> None:
+    for host in hosts:
+        run = steps.Run(host, {**declared(NEAR, tmp_path), "remove_data": True})
+        assert run.step("remove")["changed"]
+        assert host.run(["id", f"build_{NEAR}"], check=False).returncode
+        assert host.run(["id", f"build_{FAR}"]).stdout
+        host.run(["usermod", "--home", "/nonexistent", f"build_{FAR}"])
+        assert steps.Run(host, {**declared(FAR, tmp_path), "remove_data": True}).step("remove")["changed"]
+        assert host.run(["id", f"build_{FAR}"]).stdout, "it is not the one that the role made"

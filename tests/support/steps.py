@@ -24,10 +24,11 @@ import jinja2
 import yaml
 
 from controller import artefact
+from flask_apachectl import paths
 from tests.support.commands import ROOT, cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.support.hosts import Host
 
@@ -84,6 +85,7 @@ class Run:
     host: Host
     variables: Mapping[str, Any]
     engine: bytes = b""
+    without: Sequence[str] = ()  # capabilities that root does not have, as in most containers
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)  # the commands of the engine that ran on the host
     before_call: Callable[[list[str]], object] = lambda _: None  # called with the engine's command
@@ -123,7 +125,10 @@ class Run:
     def _users(self) -> dict[str, Any]:
         """Create the users that were missing when the host was inspected, as tasks/users.yml does."""
         found = self.results["plan"]["host"]
-        users = {"user": (self.app, f"/var/lib/flask-apache/{self.app}"), "build_user": BUILD_USER}
+        users = {
+            "user": (self.app, f"/var/lib/flask-apache/{self.app}"),
+            "build_user": (paths.build_user(self.app), f"/var/cache/flask-apache/{self.app}"),
+        }
         for user, home in (users[kind] for kind in users if found[kind] is None):
             create = f"useradd --system --no-create-home --home-dir {home} --shell /usr/sbin/nologin {user}"
             self.host.run(f"{create} || {{ sleep 1; id {user}; }}")  # another run may create it at the same time
@@ -148,7 +153,7 @@ class Run:
         self.before_call(command)
         self.calls.append(" ".join(command))
         engine = self.engine or _unpacked(module_args["engine"])
-        return run_engine(self.host, command, _unpacked(module_args["request"]), engine)
+        return run_engine(self.host, command, _unpacked(module_args["request"]), engine, self.without)
 
 
 def deploy(host: Host, variables: Mapping[str, Any]) -> list[str]:
@@ -163,14 +168,17 @@ def role_engine() -> bytes:
     return artefact.build(ROLE / "files")
 
 
-def run_engine(host: Host, command: list[str], request: bytes, engine: bytes) -> dict[str, Any]:
+def run_engine(
+    host: Host, command: list[str], request: bytes, engine: bytes, without: Sequence[str] = ()
+) -> dict[str, Any]:
     """Run a zip application on a host; return its answer, or how it ended."""
     path = f"/var/tmp/engine-{hashlib.sha256(engine).hexdigest()[:12]}"
     with _placing:
         if (host.name, path) not in _placed:
             _place(host, path, engine)
             _placed.add((host.name, path))
-    done = host.run(["python3", "-I", "-c", LAUNCH, path, "--json", *command], stdin=request, check=False)
+    drop = ["setpriv", f"--bounding-set={','.join(f'-{name}' for name in without)}"] if without else []
+    done = host.run([*drop, "python3", "-I", "-c", LAUNCH, path, "--json", *command], stdin=request, check=False)
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -56,6 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
     def step_plan(self) -> Answer:
         """Look at the host, check every variable, and keep what the other steps need of both."""
         from controller import plan, requests
+        from flask_apachectl import paths
 
         variables, constants = self.variables(), self.constants()
         question = requests.question(variables, constants)
@@ -74,7 +75,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
                 return host
         kept = {name: value for name, value in host.items() if name not in ("progress", "seconds", "changed", "msg")}
         kept["salt"] = kept["salt"] or secrets.token_hex(8)
-        return {"changed": False, "host": kept, "msg": f"{host['msg']}; live: {host['live'] or 'nothing yet'}"}
+        names = {"build_user": paths.build_user(app)}
+        return {"changed": False, "host": kept, **names, "msg": f"{host['msg']}; live: {host['live'] or 'nothing yet'}"}
 
     def step_fetch(self, plan: Answer) -> Answer:
         """Get the source on the control node, and pack what the host does not have."""
@@ -92,12 +94,19 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         return {"changed": False, "msg": f"the source is {answer['id']}", **answer, **wheels}
 
     def step_fetch_on_host(self, plan: Answer) -> Answer:
-        """Get the source on the host, as the user of builds."""
+        """Get the source on the host, as the user of the app's builds."""
         variables = self.variables()
-        if self._task.check_mode and plan["host"]["packages_missing"]:
-            return {"changed": True, "msg": "git would be installed first", "id": "unknown", "archive": None}
-        directories = self.declaration(plan, {})["directories"]
-        return self.engine(["fetch"], {"wanted": self._wanted(variables, plan["host"]), "directories": directories})
+        host = plan["host"]
+        if self._task.check_mode and (host["packages_missing"] or not host["build_user"]):
+            missing = "git" if host["packages_missing"] else "the build user"
+            return {"changed": True, "msg": f"{missing} would be installed first", "id": "unknown", "archive": None}
+        request = self.declaration(plan, {})
+        asked = {
+            "app": request["app"],
+            "lock_wait": request["site"]["lock_wait"],
+            "directories": request["directories"],
+        }
+        return self.engine(["fetch"], {"wanted": self._wanted(variables, host), **asked})
 
     def step_prepare(self, plan: Answer, source: Answer) -> Answer:
         """Ship the source, and make it a release, unless the host serves just that."""
@@ -258,8 +267,9 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         if source.needs_key_file(variables):
             try:
                 key = Path(key).expanduser().read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                raise AnsibleError(f"flask_apache_git_key must be readable on the control node: {error}") from None
+            except (OSError, ValueError) as error:  # whose text may be the key
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                raise AnsibleError(f"flask_apache_git_key must be readable on the control node: {reason}") from None
         cache, plan = str(self._cache()), bool(self._task.check_mode)
         return source.fetch_request(variables, git_key=key, have=host["sources"], plan=plan, cache=cache)
 

@@ -243,7 +243,7 @@ def test_deploys_slow_nobody_down(campaign: Campaign, record_property: Callable[
 
 LIST_BUILDS = """
 import glob, os, pwd, time
-user, seen, end = pwd.getpwnam("flask-apache-build").pw_uid, set(), time.monotonic() + 60
+user, seen, end = pwd.getpwnam("build_marked").pw_uid, set(), time.monotonic() + 60
 while time.monotonic() < end and not os.path.exists("/run/enough"):
     for path in glob.glob("/proc/[0-9]*"):
         try:

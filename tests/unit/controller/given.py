@@ -33,6 +33,7 @@ HOST: dict[str, Any] = {
     "distribution_python": "3.11",
     "listeners": {"80": "apache2 (pid 7)", "8080": "nginx (pid 12)"},
     "user": None,
+    "build_user": None,
     "systemd": True,
     "calendars_wrong": ["whenever"],
     "logs_unsafe": {"/home/app/a.log": "/home/app belongs to app"},

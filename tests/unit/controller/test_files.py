@@ -108,7 +108,7 @@ def test_directories_stand_after_their_parents() -> None:
     assert modes["/srv/flask-apache/my-shop/incoming"] == ("root", "root", "0700")
     assert modes["/srv/flask-apache/my-shop/wheelhouses"] == ("root", "clerk", "0750")
     assert modes["/var/lib/flask-apache/my-shop"] == ("clerk", "clerk", "0750")
-    assert modes["/var/cache/flask-apache/my-shop"] == ("flask-apache-build", "root", "0700")
+    assert modes["/var/cache/flask-apache/my-shop"] == ("build_my-shop", "root", "0700")
     assert modes["/var/log/flask-apache/my-shop"] == ("root", "adm", "0750")
     assert modes[f"{VHOSTS}/www.example.com-8080"] == ("root", "root", "0755")
 
@@ -142,7 +142,7 @@ def test_the_control_node_fetches_unless_the_host_does() -> None:
     ]
     assert [(each["cache"], each["user"]) for each in requests] == [
         ("/home/me/.cache", ""),
-        ("/var/cache/flask-apache/my-shop", "flask-apache-build"),
+        ("/var/cache/flask-apache/my-shop", "build_my-shop"),
     ]
     for each in requests:
         assert each["incoming"] == "/srv/flask-apache/my-shop/incoming"

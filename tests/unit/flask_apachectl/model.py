@@ -27,6 +27,7 @@ from flask_apachectl.apache import server
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.commands import canary, cleanup, deploy, request, rollback, show, traffic
 from flask_apachectl.host import files, programs, report
+from flask_apachectl.host.builder import Builder
 from flask_apachectl.serve import health, hooks, pools, start
 from tests.unit.flask_apachectl.kills import Killer
 from tests.unit.flask_apachectl.samples import changed, shop
@@ -136,6 +137,13 @@ def make_venv(venv: Path) -> None:
     (venv / "bin/python").write_text("")
 
 
+def run_as_root(command: list[Any], **_: object) -> SimpleNamespace:
+    """Make the virtual environment with pip, and nothing else."""
+    if "venv" in command and "--without-pip" not in command:
+        make_venv(Path(command[-1]))
+    return SimpleNamespace(returncode=0, stdout=b"", stderr=b"")
+
+
 class Host:
     """A host with one app, below a directory. Nothing outside it is changed; ``close`` undoes all replacements."""
 
@@ -174,15 +182,17 @@ class Host:
             CLOCK_BOOTTIME=time.CLOCK_BOOTTIME,
         )
         no_programs = SimpleNamespace(
-            run=lambda *_, **__: None, SubprocessError=subprocess.SubprocessError, DEVNULL=subprocess.DEVNULL
+            run=run_as_root, SubprocessError=subprocess.SubprocessError, DEVNULL=subprocess.DEVNULL
         )
-        replaced: tuple[tuple[ModuleType, str, Any], ...] = (
+        replaced: tuple[tuple[ModuleType | type, str, Any], ...] = (
             (server, "pid", lambda: 7 if apache.running else None),
             (pools, "daemon_processes", apache.daemon_processes),
             (pools, "is_outdated", apache.is_outdated),
             (health, "ask", apache.ask),
             (pools, "stop", self.killer.around(apache.stop)),
             (programs, "run", self.run),
+            (Builder, "clean", lambda _builder: None),
+            (Builder, "leave_nothing", lambda _builder: None),
             (hooks, "carry_out", self.killer.around(self.carry_out)),
             (interpreter, "version", lambda _app: PYTHON),
             (report, "say", lambda _text: None),

@@ -33,6 +33,7 @@ INSPECTED: dict[str, Any] = {
     "live": None,
     "sources": [],
     "wheelhouses": [],
+    "build_user": {"uid": 990},
 }
 
 
@@ -164,12 +165,12 @@ def test_what_is_activated_is_what_was_declared() -> None:
 
 def test_a_source_from_the_host_needs_git_first() -> None:
     step = Step(check=True, source_type="git", git_on="host")
-    missing = step.plan(packages_missing=["git"])
-    assert step.action.step_fetch_on_host(missing)["id"] == "unknown"
+    for missing in ({"packages_missing": ["git"]}, {"build_user": None}):
+        assert step.action.step_fetch_on_host(step.plan(**missing))["id"] == "unknown"
     assert step.sent == []
     step.action.step_fetch_on_host(step.plan())
     ((command, request),) = step.sent
-    assert (command, set(request)) == (["fetch"], {"wanted", "directories"})
+    assert (command, set(request)) == (["fetch"], {"wanted", "directories", "app", "lock_wait"})
     assert step.action.step_fetch(step.plan())["id"] is None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from flask_apachectl.paths import build_user
+
 from .pages import DIRECTORY
 
 if TYPE_CHECKING:
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 APACHE = "/etc/apache2"
 UNITS = "/etc/systemd/system"
-BUILD_USER = "flask-apache-build"
 DEEPEST_MOUNT = 999  # no mount is that long: the names of files begin with what is left
 
 
@@ -20,6 +21,7 @@ DEEPEST_MOUNT = 999  # no mount is that long: the names of files begin with what
 class Paths:
     """The paths of one app, and those that it shares with the other apps of its server name and port."""
 
+    build_user: str
     conf: str
     home: str
     data: str
@@ -39,6 +41,7 @@ def paths(values: Values) -> Paths:
     vhost = f"{values.text('server_name').lower()}-{values.number('port')}"
     directory = f"/etc/flask-apache/vhosts/{vhost}"
     return Paths(
+        build_user=build_user(app),
         conf=f"/etc/flask-apache/{app}",
         home=f"/srv/flask-apache/{app}",
         data=f"/var/lib/flask-apache/{app}",
@@ -67,7 +70,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
     """Return the directories of an app, parents first, as ``{path, owner, group, mode}``."""
     found = [
         Directory("/etc/flask-apache"),
-        Directory("/etc/flask-apache/vhosts"),
+        Directory("/etc/flask-apache/vhosts", mode="0700"),  # directives can hold secrets
         Directory("/srv/flask-apache"),
         Directory("/var/cache/flask-apache"),
         Directory("/var/lib/flask-apache"),
@@ -75,7 +78,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory("/usr/share/bash-completion/completions"),
         Directory("/usr/local/lib/flask-apache"),
         Directory(DIRECTORY),
-        Directory(place.conf),
+        Directory(place.conf, mode="0751"),  # nobody may watch when the live release changes
         Directory(f"{place.conf}/pages"),
         Directory(place.vhost_directory),
         Directory("/srv/flask-apache/.empty"),
@@ -83,7 +86,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory(f"{place.home}/incoming", mode="0700"),
         Directory(f"{place.home}/wheelhouses", group=user, mode="0750"),
         Directory(place.data, owner=user, group=user, mode="0750"),
-        Directory(place.cache, owner=BUILD_USER, mode="0700"),
+        Directory(place.cache, owner=place.build_user, mode="0700"),
         Directory(place.logs, group="adm", mode="0750"),
     ]
     return [asdict(directory) for directory in found]

@@ -55,6 +55,7 @@ def check(
     of_host = [
         *host_checks.check(own, host, distributions),
         *host_checks.check_user(own, host),
+        *host_checks.check_build_user(own, host),
         *site.check_logs(own, host),
         *site.check_port(own, host),
         *site.check_apps(own, host),

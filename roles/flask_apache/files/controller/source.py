@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .paths import BUILD_USER, paths
+from .paths import paths
 from .values import Values
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fetch_request(
         "have": have,
         "plan": plan,
         "cache": place.cache if on_host else cache,
-        "user": BUILD_USER if on_host else "",
+        "user": place.build_user if on_host else "",
         "incoming": f"{place.home}/incoming",
     }
 

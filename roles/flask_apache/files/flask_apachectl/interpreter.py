@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def version(app: App) -> str:
     """Return the minor version of the app's interpreter, such as ``3.11``."""
     code = "import sys; print('{}.{}'.format(*sys.version_info))"
-    return subprocess.run([app.spec.python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [app.spec.python, "-I", "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def entry(app: App, release: str) -> list[str]:

@@ -36,6 +36,13 @@ def held(app: App) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def app_held(name: str, seconds: int) -> Iterator[None]:
+    """Hold the lock of an app of which nothing but its home may be there."""
+    with _locked(paths.SRV / name / "lock", name, float(seconds)):
+        yield
+
+
+@contextlib.contextmanager
 def host_held() -> Iterator[None]:
     """Hold the host's lock, under which what apps share is decided and changed: for a moment, so others wait.
 
@@ -77,7 +84,7 @@ def sweep(app: App) -> None:
         (app.venvs, ".*"),
         *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced", "units.json", "history.jsonl")),
         (app.home / "wheelhouses", ".*"),
-        (paths.CACHE / "tools", f".{app.name}.*"),
+        (app.home / "tools", ".*"),
         (paths.RUN, f"build-{app.name}"),
         (app.home, f".{app.waiting.name}.*"),
         (app.releases, "*/.*"),

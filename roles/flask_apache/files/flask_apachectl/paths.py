@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 ETC = Path("/etc/flask-apache")
@@ -19,7 +20,16 @@ VAR_LOG = Path("/var/log/flask-apache")
 LIB = Path("/usr/local/lib/flask-apache")
 APACHE = Path("/etc/apache2")
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
-BUILD_USER = "flask-apache-build"
 SLOTS = ("blue", "green")
 READABLE_TO_THE_APP = 0o750  # with the app's group
 ON_APACHES_WAY = 0o751  # besides, others may pass through but see no names
+SHARED_BUILD_USER = "flask-apache-build"  # of all apps, before each had its own
+LONGEST_USER = 32  # characters of a Unix user's name
+
+
+def build_user(app: str) -> str:
+    """Return the name of the Unix user of an app's builds. No name of an app has an underscore."""
+    name = f"build_{app}"
+    if len(name) <= LONGEST_USER:
+        return name
+    return f"{name[:23]}_{hashlib.sha256(app.encode()).hexdigest()[:8]}"

@@ -27,6 +27,8 @@ PRIVATE = "https://user:correct%20horse@pypi.example.com/simple"
         {"installer": "uv", "uv_version": "0.13"},
         {"system_packages": ["libpq5", "g++", "libstdc++-12-dev"]},
         {"pip_args": ["--find-links=git+ssh://git@example.com/x"]},
+        {"pip_args": ["--proxy", "user:password@proxy.example.com:3128"]},
+        {"pip_args": ["--proxy=http://user:password@proxy.example.com:3128"]},
     ],
     ids=repr,
 )
@@ -69,6 +71,13 @@ BOTH = "must contain a user and a password, or neither of them, got a value that
             (
                 "pip_args[1] must not contain credentials, got 'https://****@example.com'; every user of the host "
                 "could see them: use flask_apache_index_url or flask_apache_extra_index_urls"
+            ),
+        ),
+        (
+            {"pip_args": ["--proxy", "a:b@proxy", "--index-url", "a:b@example.com:1"]},
+            (
+                "pip_args[3] must not contain credentials, got '****@example.com:1'; every user of the host could see "
+                "them: use flask_apache_index_url or flask_apache_extra_index_urls"
             ),
         ),
         ({"extras": ["a,b"]}, "extras[0] must be the name of an extra, such as postgresql, got 'a,b'"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REFUSED = [
     *refused("user", "be a Unix user of the app's own, not one of the system", "root", "nobody", "flask-apache-build"),
+    *refused("user", "be a Unix user of the app's own, not one that builds an app", "build_shop", "build_app"),
 ]
 
 
@@ -90,3 +91,24 @@ def test_what_the_host_does_not_allow_is_refused_in_one_line(
 )
 def test_what_the_host_allows_is_accepted(source: Path, own: dict[str, Any], host: dict[str, Any]) -> None:
     assert errors(variables(source, **own), **host) == []
+
+
+HOME = "/var/cache/flask-apache/app"
+SOMEBODY: dict[str, Any] = {"uid": 990, "home": "/home/build", "shell": "/bin/bash", "group": "build", "same_uid": []}
+BUILDER = "flask_apache_app must be a name whose build user build_app is nobody else, got 'app'; that user"
+
+
+@pytest.mark.parametrize(
+    ("user", "advice"),
+    [
+        (SOMEBODY, f"'s home is /home/build, not {HOME}: rename that user, or choose another name"),
+        (
+            SOMEBODY | {"home": HOME, "same_uid": ["shop", "blog"]},
+            " has the uid 990 of shop and blog: remove that user",
+        ),
+        (SOMEBODY | {"home": HOME, "uid": 33}, " has the uid 33: remove that user"),
+    ],
+)
+def test_somebody_else_is_no_build_user(source: Path, user: dict[str, Any], advice: str) -> None:
+    assert errors(variables(source), build_user=user) == [BUILDER + advice]
+    assert errors(variables(source), build_user=SOMEBODY | {"home": HOME}) == []

@@ -16,3 +16,10 @@ def test_no_secret_gets_into_a_message() -> None:
     said = "user:p@ss/word p%40ss%2Fword dXNlcjpwQHNzL3dvcmQ= https://a:b@example.com/x git+ssh://git@example.com"
     assert report.redact(said, forms) == "**** **** **** https://****@example.com/x git+ssh://****@example.com"
     assert report.redact("a package", credentials.secret_forms("user", "a")) == "a package"
+
+
+def test_a_proxy_is_no_argument() -> None:
+    proxy = "user:password@host:1"
+    for arguments in (["--proxy", proxy, "--pre"], [f"--proxy={proxy}", "--pre"]):
+        assert credentials.hide_proxy(arguments) == (["--pre"], {"PIP_PROXY": proxy})
+    assert credentials.hide_proxy(["--pre", "-r", "x"]) == (["--pre", "-r", "x"], {})

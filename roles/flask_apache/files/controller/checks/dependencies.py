@@ -63,9 +63,11 @@ def check_indexes(own: Variables) -> Iterator[str]:
 
 
 def check_arguments(own: Variables) -> Iterator[str]:
-    """Report credentials in arguments, which every user of a host can see."""
+    """Report credentials in arguments, which every user of a host can see. Those of a proxy go another way."""
+    proxy = False
     for place, argument in values.texts(own, "pip_args"):
-        if re.search(r"https?://[^/\s]*@", argument):
+        proxy, is_value = argument == "--proxy", proxy or argument.startswith("--proxy=")
+        if not is_value and re.search(r"https?://[^/\s]*@|(?<![\w/.@-])[\w.%+~-]+:[^\s/@]+@[\w\[]", argument):
             advice = (
                 "every user of the host could see them: use flask_apache_index_url or flask_apache_extra_index_urls"
             )

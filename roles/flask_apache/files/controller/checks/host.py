@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from controller.checks import patterns, values
+from flask_apachectl import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,10 +47,27 @@ def check_mod_wsgi(own: Variables) -> Iterator[str]:
         yield values.error("mod_wsgi_version", "be 4.9.0 or newer", version)
 
 
+def check_build_user(own: Variables, host: Variables) -> Iterator[str]:
+    """Report a Unix user that has the name of the app's build user, but is somebody else."""
+    user, app = host["build_user"], own["app"]
+    if not user or not isinstance(app, str):
+        return
+    must, home = f"be a name whose build user {paths.build_user(app)} is nobody else", f"/var/cache/flask-apache/{app}"
+    if user["home"] != home:
+        advice = f"that user's home is {user['home']}, not {home}: rename that user, or choose another name"
+        yield values.error("app", must, app, advice)
+    elif user["uid"] in STATIC_SYSTEM_UIDS or user["same_uid"]:
+        others = f" of {values.listed(user['same_uid'], 'and')}" if user["same_uid"] else ""
+        yield values.error("app", must, app, f"that user has the uid {user['uid']}{others}: remove that user")
+
+
 def check_user(own: Variables, host: Variables) -> Iterator[str]:
     """Report a Unix user that is not the app's own."""
     user = host["user"]
-    if own["user"] in SYSTEM_USERS or (user and user["uid"] in STATIC_SYSTEM_UIDS):
+    builders = [paths.build_user(str(name)) for name in (own["app"], *(app.get("app") for app in host["apps"]))]
+    if own["user"] in builders:
+        yield values.error("user", "be a Unix user of the app's own, not one that builds an app", own["user"])
+    elif own["user"] in SYSTEM_USERS or (user and user["uid"] in STATIC_SYSTEM_UIDS):
         yield values.error("user", "be a Unix user of the app's own, not one of the system", own["user"])
     elif user and user.get("group", own["user"]) != own["user"]:
         advice = f"its group is {user['group']}" if user["group"] else "its group has no name"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from flask_apachectl.host import report
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -33,7 +35,7 @@ def shown(value: object) -> str:
     """Return a value as an error shows it: on one line, not too long, without the credentials of an address."""
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")  # as YAML has them
-    text = repr(without_credentials(value))
+    text = report.redact(repr(without_credentials(value)))
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 

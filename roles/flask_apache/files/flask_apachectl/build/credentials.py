@@ -31,6 +31,22 @@ def secret_forms(user: str, password: str) -> list[str]:
     return [base64.b64encode(both.encode()).decode(), both, *alone]
 
 
+def hide_proxy(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return pip's arguments without a proxy, and the environment that names it: it may have a password.
+
+    Every user of a host can read the arguments of all processes, but not their environment.
+    """
+    shown, environment = list[str](), dict[str, str]()
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--proxy":
+            environment["PIP_PROXY"] = value if equals else next(words, "")
+        else:
+            shown.append(word)
+    return shown, environment
+
+
 def access_trouble(url: str) -> str:
     """Say what is wrong with an index's credentials, which pip keeps to itself."""
     address = report.redact(url, []).replace("****@", "")

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-import pwd
+import subprocess
 import tarfile
 import time
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import interpreter, paths, routing, venvs, wheelhouses
 from flask_apachectl.build import credentials, staging
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, programs, report
+from flask_apachectl.host import builder, files, programs, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
     from flask_apachectl.declaration import Spec
+
+TOOLS = ".tools"  # no app has this name
 
 
 def index_arguments(spec: Spec, wheelhouse: Path | None) -> list[str]:
@@ -45,24 +47,22 @@ class BuildEnvironment:
     """Where the commands of one build run: as the build user, in the source, until the build's time is over."""
 
     app: App
+    user: builder.Builder
     group: int
     source: Path
     deadline: float
     environment: dict[str, str] = field(repr=False)
 
-    def run(self, *command: str) -> str:
+    def run_plain(self, *command: str, environment: dict[str, str] | None = None) -> str:
+        """Run a command and return its output. Raises RefusedError with the end of that."""
+        left = self.deadline - time.monotonic()
+        home, cwd = self.user.home, self.source
+        return programs.run(command, self.user, self.group, home=home, cwd=cwd, seconds=left, environment=environment)
+
+    def run(self, *command: str, environment: dict[str, str] | None = None) -> str:
         """Run a command and return its output. Raises RefusedError that tells the cause, without credentials."""
-        home, left = paths.CACHE / self.app.name, self.deadline - time.monotonic()
         try:
-            return programs.run(
-                command,
-                paths.BUILD_USER,
-                self.group,
-                home=home,
-                cwd=self.source,
-                seconds=left,
-                environment=self.environment,
-            )
+            return self.run_plain(*command, environment={**self.environment, **(environment or {})})
         except RefusedError as failure:
             forms = [
                 form
@@ -75,14 +75,15 @@ class BuildEnvironment:
             ) from None
 
     def install(self, tools: Path, venv: Path, arguments: Sequence[str]) -> None:
-        """Install into a virtual environment."""
-        if self.app.spec.installer == "uv":
+        """Install into a virtual environment, with uv if the tools contain it."""
+        if (tools / "bin/uv").exists():
             command = [f"{tools}/bin/uv", "pip", "install", "--quiet", "--python", f"{venv}/bin/python"]
         else:
             command = [f"{venv}/bin/python", f"{tools}/only/pip", "install", "--quiet"]
         origin = index_arguments(self.app.spec, wheelhouse(self.app, self.group))
+        shown, environment = credentials.hide_proxy(arguments)
         try:
-            self.run(*command, *origin, *arguments)
+            self.run(*command, *origin, *shown, environment=environment)
         except RefusedError as failure:
             raise RefusedError(
                 "\n".join([*map(credentials.access_trouble, self.app.index_urls), str(failure)]).lstrip()
@@ -92,15 +93,15 @@ class BuildEnvironment:
 @contextlib.contextmanager
 def build_environment(app: App, source: Path, group: int) -> Iterator[BuildEnvironment]:
     """Open a place for a build. Credentials are in memory, in a file of the build user's, for as long as it is open."""
-    cache, private = paths.CACHE / app.name, paths.RUN / f"build-{app.name}"
+    user, private = builder.of(app.name), paths.RUN / f"build-{app.name}"
     environment = {
         **{name: value for name, value in os.environ.items() if name.startswith("PIP_")},
         "PIP_CERT": paths.CA_BUNDLE,
-        "PIP_CACHE_DIR": str(cache / "pip"),
+        "PIP_CACHE_DIR": str(user.home / "pip"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "SSL_CERT_FILE": paths.CA_BUNDLE,
-        "UV_CACHE_DIR": str(cache / "uv"),
+        "UV_CACHE_DIR": str(user.home / "uv"),
         "UV_COMPILE_BYTECODE": "1",
         "UV_INDEX_STRATEGY": "unsafe-best-match",  # pip's
         "UV_LINK_MODE": "copy",  # a link would make the cache root's
@@ -108,11 +109,23 @@ def build_environment(app: App, source: Path, group: int) -> Iterator[BuildEnvir
         "UV_PYTHON_DOWNLOADS": "never",
         "NETRC": str(private / "netrc"),
     }
-    work = BuildEnvironment(app, group, source, time.monotonic() + app.spec.build_timeout, environment)
-    known = credentials.of_addresses(app.index_urls)
+    work = BuildEnvironment(app, user, group, source, time.monotonic() + app.spec.build_timeout, environment)
+    user.clean()
+    try:
+        with index_credentials(work, private):
+            yield work
+    finally:
+        user.leave_nothing()
+
+
+@contextlib.contextmanager
+def index_credentials(work: BuildEnvironment, private: Path) -> Iterator[None]:
+    """Give a build the credentials of its package indexes, in memory, for as long as it is open."""
+    known = credentials.of_addresses(work.app.index_urls)
     if not known:
-        yield work
+        yield
         return
+    user = work.user
     files.remove(private)
     paths.RUN.mkdir(exist_ok=True)
     paths.RUN.chmod(0o755)
@@ -122,14 +135,14 @@ def build_environment(app: App, source: Path, group: int) -> Iterator[BuildEnvir
     try:
         for name, text in (("netrc", netrc), ("forms", forms)):
             files.write(private / name, text, mode=0o600)
-            os.chown(private / name, pwd.getpwnam(paths.BUILD_USER).pw_uid, -1)
-        os.chown(private, pwd.getpwnam(paths.BUILD_USER).pw_uid, -1)
+            os.chown(private / name, user.uid, -1)
+        os.chown(private, user.uid, -1)
         try:
-            yield work
+            yield
         finally:  # pip keeps the headers of a request that its answer varies by
             clean = 'grep -rlZF -f "$0" "$1" | xargs -0 -r rm -f'
-            command = ["sh", "-c", clean, str(private / "forms"), str(cache)]
-            programs.run(command, paths.BUILD_USER, group, home=cache, cwd=cache, seconds=app.spec.build_timeout)
+            command = ["sh", "-c", clean, str(private / "forms"), str(user.home)]
+            programs.run(command, user, work.group, home=user.home, cwd=user.home, seconds=work.app.spec.build_timeout)
     finally:
         files.remove(private)
         with contextlib.suppress(OSError):  # another app's
@@ -157,14 +170,16 @@ def wheelhouse(app: App, group: int) -> Path | None:
     return directory
 
 
-def make_tools(work: BuildEnvironment, python: str) -> Path:
-    """Return a virtual environment with the installer, for all apps of a host with the same interpreter."""
-    spec = work.app.spec
-    uv = "uv==" + spec.uv_version if spec.installer == "uv" else ""
-    tools: Path = paths.CACHE / "tools" / files.short_hash([spec.python, python, uv], 12)
+def make_tools(spec: Spec, python: str) -> Path:
+    """Return a virtual environment with pip, for all apps of a host with the same interpreter.
+
+    It comes from the interpreter alone, and root makes it: no build can change what other apps' builds run.
+    """
+    tools: Path = paths.CACHE / TOOLS / files.short_hash([spec.python, python], 12)
     tools.parent.mkdir(exist_ok=True)
+    os.chown(tools.parent, 0, 0)
     tools.parent.chmod(0o755)
-    with (paths.CACHE / "tools.lock").open("a") as file:
+    with (tools.parent / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # another app's run may be making them
         if venvs.is_whole(tools, python):
             return tools
@@ -174,12 +189,11 @@ def make_tools(work: BuildEnvironment, python: str) -> Path:
         partial = tools.with_name(f".{tools.name}")
         partial.mkdir()
         try:
-            os.chown(partial, pwd.getpwnam(paths.BUILD_USER).pw_uid, work.group)
-            work.run(spec.python, "-m", "venv", str(partial))
-            if uv:
-                expect_access(work)
-                origin = index_arguments(spec, wheelhouse(work.app, work.group))
-                work.run(f"{partial}/bin/python", "-m", "pip", "install", "--quiet", *origin, uv)
+            command = ["nice", spec.python, "-I", "-m", "venv", str(partial)]
+            done = subprocess.run(command, check=False, cwd="/", stdin=subprocess.DEVNULL, capture_output=True)
+            if done.returncode:
+                output = (done.stdout + done.stderr).decode(errors="replace")
+                raise RefusedError(f"{spec.python} cannot make a virtual environment with pip:\n{report.tail(output)}")
             # pip alone, to run in a virtual environment that has none.
             (partial / "only").mkdir()
             (partial / "only/pip").symlink_to(f"../lib/python{python}/site-packages/pip")
@@ -190,6 +204,29 @@ def make_tools(work: BuildEnvironment, python: str) -> Path:
         finally:
             files.remove(partial)
     return tools
+
+
+def make_uv(work: BuildEnvironment, python: str, tools: Path) -> Path:
+    """Return a virtual environment with uv: the app's own, because its index may have another uv than others."""
+    spec = work.app.spec
+    place = work.app.home / "tools"
+    made = place / files.short_hash([spec.python, python, spec.uv_version], 12)
+    if venvs.is_whole(made, python):
+        return made
+    report.say(f"tools   {made}")
+    files.remove(place)
+    place.mkdir()
+    os.chown(place, 0, work.group)
+    place.chmod(paths.READABLE_TO_THE_APP)
+    partial = made.with_name(f".{made.name}")
+    partial.mkdir()
+    os.chown(partial, work.user.uid, work.group)
+    work.run(spec.python, "-m", "venv", "--without-pip", str(partial))
+    work.install(tools, partial, [f"uv=={spec.uv_version}"])
+    files.set_ownership(partial, work.group, made_by=work.user.uid)
+    venvs.seal(partial, python, work.group)
+    partial.rename(made)
+    return made
 
 
 def expect_access(work: BuildEnvironment) -> None:
@@ -212,14 +249,7 @@ def read_plan(work: BuildEnvironment, tools: Path, lines_file: Path) -> dict[str
         "lines_file": str(lines_file),
     }
     try:
-        output = programs.run(
-            [f"{tools}/bin/python", *programs.itself()[1:], "dependencies", json.dumps(question)],
-            paths.BUILD_USER,
-            work.group,
-            home=paths.CACHE / work.app.name,
-            cwd=work.source,
-            seconds=work.deadline - time.monotonic(),
-        )
+        output = work.run_plain(f"{tools}/bin/python", *programs.itself()[1:], "dependencies", json.dumps(question))
     except RefusedError as failure:
         reason = "\n".join(line.strip() for line in str(failure).splitlines())
         raise RefusedError(f"the dependencies cannot be installed: {reason}\n{routing.consequence(work.app)}") from None
@@ -234,7 +264,7 @@ def build(app: App, source: str, release: Path, group: int) -> Path:
     release.chmod(paths.ON_APACHES_WAY)
     files.set_ownership(release / "app", group)
     with build_environment(app, release / "app", group) as work:
-        tools = make_tools(work, python)
+        tools = make_tools(app.spec, python)
         lines_file = release / "locked.txt"
         plan = read_plan(work, tools, lines_file)
         if plan["lines"]:
@@ -247,11 +277,13 @@ def build(app: App, source: str, release: Path, group: int) -> Path:
         report.say(f"build   {venv}")
         files.remove(venv)
         venv.mkdir(mode=paths.READABLE_TO_THE_APP)
-        os.chown(venv, pwd.getpwnam(paths.BUILD_USER).pw_uid, group)
+        os.chown(venv, work.user.uid, group)
         work.run(app.spec.python, "-m", "venv", "--without-pip", str(venv))
+        if plan["steps"] and app.spec.installer == "uv":
+            tools = make_uv(work, python, tools)
         for step in plan["steps"]:
             work.install(tools, venv, [*app.spec.pip_args, *step])
-    files.set_ownership(venv, group)
+    files.set_ownership(venv, group, made_by=work.user.uid)
     venvs.seal(venv, python, group)
     return venv
 

@@ -158,7 +158,8 @@ def make_empty(app: App, slot: str, group: int) -> None:
     empty = slots.empty(app, slot)
     files.remove(empty)
     (empty / "app").mkdir(parents=True)
-    subprocess.run([app.spec.python, "-m", "venv", "--without-pip", empty / "venv"], check=True)
+    command = [app.spec.python, "-I", "-m", "venv", "--without-pip", str(empty / "venv")]
+    subprocess.run(command, check=True, cwd="/")
     files.set_ownership(empty, group)
     venvs.seal(empty / "venv", interpreter.version(app), group)
 
@@ -182,7 +183,7 @@ def repair_slot(app: App, slot: str) -> bool:
 def describe(app: App, release: str, partial: Path, group: int) -> None:
     """Compile the source to byte code, and snapshot what the release runs with."""
     compileall = ["-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(partial / "app")]
-    subprocess.run(["nice", app.spec.python, *compileall], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run(["nice", app.spec.python, *compileall], check=False, cwd="/", stdout=subprocess.DEVNULL)
     files.set_ownership(partial / "app", group)
     files.write(partial / "env", json.dumps(environments.wanted(app)), mode=0o640, group=group)
     entry = {"id": release, "app": app.name, "wsgi": app.spec.wsgi, "data": str(app.data), "made": report.timestamp()}

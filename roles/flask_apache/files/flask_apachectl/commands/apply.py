@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import declaration, lock, paths, routing, slots
 from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.app import read_json
+from flask_apachectl.build import builders
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, owners
@@ -54,6 +55,9 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
             make([_declaration(wanted, pending=True)])
         replace_entry(app, wanted.files)
         make([*wanted.files, *steps])
+        if builders.is_shared_one_unused():
+            builders.remove_shared_one()
+            changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
         loaded = _load(app, differing, was_killed=was_killed)
         make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")

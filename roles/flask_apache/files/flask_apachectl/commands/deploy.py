@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -13,7 +14,7 @@ from flask_apachectl.app import load_app
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, programs
+from flask_apachectl.host import builder, desired, programs
 from flask_apachectl.serve import activation, hooks, units
 
 if TYPE_CHECKING:
@@ -23,16 +24,21 @@ if TYPE_CHECKING:
 
 
 def fetch_source(_options: argparse.Namespace) -> dict[str, Any]:
-    """Get the source on the host, as the user of builds."""
+    """Get the source on the host, as the user of the app's builds."""
     asked = request.read()
     wanted = fetch.Wanted.from_json(asked["wanted"])
-    if not wanted.plan:
-        with lock.host_held():
-            apply.make(map(desired.of_json, asked["directories"]))
-    try:
-        answer = fetch.get_on_host(wanted, [*programs.itself(), "fetch-as-build-user"])
-    except fetch.SourceError as error:
-        raise RefusedError(str(error)) from None
+    with contextlib.ExitStack() as stack:
+        if not wanted.plan:
+            user = builder.of(asked["app"])
+            with lock.host_held():
+                apply.make(map(desired.of_json, asked["directories"]))
+            stack.enter_context(lock.app_held(asked["app"], asked["lock_wait"]))
+            user.clean()
+            stack.callback(user.leave_nothing)
+        try:
+            answer = fetch.get_on_host(wanted, [*programs.itself(), "fetch-as-build-user"])
+        except fetch.SourceError as error:
+            raise RefusedError(str(error)) from None
     return {"changed": answer["archive"] is not None, "msg": f"the source is {answer['id']}", **answer}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import app as apps
 from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
 from flask_apachectl.apache import others, server, site
+from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
@@ -56,7 +57,8 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "python": facts.interpreter(str(question["python"])),
         "distribution_python": facts.interpreter("/usr/bin/python3"),
         "listeners": facts.listeners(),
-        "build_user": facts.user(paths.BUILD_USER),
+        "build_user": facts.user(paths.build_user(name)),
+        "build_group": facts.group(paths.build_user(name)),
         "user": facts.user(str(question["user"])),
         "group": facts.group(str(question["user"])),
         "apps": known,
@@ -173,3 +175,5 @@ def _not_shared(app: App) -> Iterator[str]:
         yield str(error).partition("\n")[0]
         return
     yield from (str(each.path) for each in wanted if desired.difference(each))
+    if builders.is_shared_one_unused():
+        yield f"the Unix user {paths.SHARED_BUILD_USER}"

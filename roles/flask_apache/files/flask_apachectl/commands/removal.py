@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
 from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.build import builders
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -107,9 +108,8 @@ def _remove_files(app: App, doomed: Sequence[Path], *, last: bool, data: bool) -
 def _remove_users(app: App, *, last: bool, data: bool) -> None:
     """Remove the users that were made; data that stays keeps its owner, as another user could get that number."""
     made = [entry.pw_name for entry in pwd.getpwall() if entry.pw_dir == str(paths.VAR_LIB / app.name)]
-    for name in [*(made if data else []), *([paths.BUILD_USER] if last else [])]:
-        with contextlib.suppress(KeyError):
-            pwd.getpwnam(name)
-            done = subprocess.run(["userdel", name], check=False, capture_output=True, text=True)
-            if done.returncode:
-                raise RefusedError(f"the user {name} cannot be removed: {done.stderr.strip()}")
+    for name in made if data else []:
+        builders.remove_user(name)
+    builders.remove(app.name)
+    if last or builders.is_shared_one_unused():
+        builders.remove_shared_one()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files
+from flask_apachectl.host import files, report
 
 LONGEST_SHOWN = 100_000  # characters of a file in a difference
 
@@ -63,7 +63,7 @@ class Change:
     def shown(self) -> dict[str, str]:
         """Return it as Ansible's callbacks show it with ``--diff``."""
         heads = {"before_header": self.path, "after_header": self.path}
-        return {**heads, "before": self.before, "after": self.after}
+        return {**heads, "before": report.redact(self.before), "after": report.redact(self.after)}
 
 
 def of_json(value: dict[str, Any]) -> Wanted:

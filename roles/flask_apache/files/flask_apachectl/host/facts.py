@@ -72,7 +72,9 @@ def user(name: str) -> dict[str, Any] | None:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError):
         return None
-    return {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell, "group": group(entry.pw_gid)}
+    same = [each.pw_name for each in pwd.getpwall() if each.pw_uid == entry.pw_uid and each.pw_name != name]
+    found = {"uid": entry.pw_uid, "home": entry.pw_dir, "shell": entry.pw_shell, "group": group(entry.pw_gid)}
+    return {**found, "same_uid": same}
 
 
 def group(wanted: str | int) -> str | None:

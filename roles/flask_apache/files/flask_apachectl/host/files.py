@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from flask_apachectl.errors import RefusedError
+
 
 def short_hash(value: object, digits: int) -> str:
     """Return the first hexadecimal digits of a value's SHA-256."""
@@ -61,10 +63,17 @@ def replace_link(link: Path, target: Path | str) -> None:
     sync_directory(link.parent)
 
 
-def set_ownership(tree: Path, group: int, *, others: int = 0) -> None:
-    """Make a tree root's, readable to the app's group and as far as ``others`` say, writable to nobody else."""
+def set_ownership(tree: Path, group: int, *, others: int = 0, made_by: int = 0) -> None:
+    """Make a tree root's, readable to the app's group and as far as ``others`` say, writable to nobody else.
+
+    Raises RefusedError for what is not of the user who made the tree, if one is given: it could be a link to a file of
+    somebody else. No process of that user may run meanwhile.
+    """
     for directory, names, files in os.walk(tree):
-        for path in (directory, *(os.path.join(directory, name) for name in [*names, *files])):
+        top = [directory] if directory == str(tree) else []
+        for path in [*top, *(os.path.join(directory, name) for name in [*names, *files])]:
+            if made_by and os.lstat(path).st_uid != made_by:
+                raise RefusedError(f"{path} does not belong to the build user, which made what is around it")
             os.lchown(path, 0, group)
             if not os.path.islink(path):
                 is_program = os.path.isdir(path) or os.stat(path).st_mode & 0o100

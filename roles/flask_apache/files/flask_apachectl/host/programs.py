@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import report
+from flask_apachectl.host.builder import Builder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def split(command: str | Sequence[str]) -> list[str]:
 
 def run(
     command: Sequence[str],
-    user: str,
+    user: str | Builder,
     group: int,
     *,
     home: Path,
@@ -47,9 +48,8 @@ def run(
 ) -> str:
     """Run a command without root's rights, in a clean environment, and return its output. It ends with this process.
 
-    What the command has started in its session ends with the command.
-
-    Raises RefusedError with the end of the output when it fails or takes longer than ``seconds``.
+    What the command has started in its session ends with it; nothing at all that a command of a `Builder` has started
+    outlives it. Raises RefusedError with the end of the output when it fails or takes longer than ``seconds``.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if re.match(r"(?i:\w+_proxy$)", name)},
@@ -58,40 +58,47 @@ def run(
         "LANG": "C.UTF-8",
         **(environment or {}),
     }
-    output = os.memfd_create("output")  # not a pipe, which a process that outlives the command would keep open
-    process = subprocess.Popen(
-        ["setpriv", "--pdeathsig=KILL", "nice", *command],
-        cwd=cwd,
-        env=environment,
-        user=user,
-        group=group,
-        extra_groups=[],
-        umask=0o027,
-        start_new_session=True,
-        pass_fds=inherited(),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-    )
-    with contextlib.suppress(OSError):  # visitors first: where Linux weighs whole sessions, `nice` is of no effect
-        Path(f"/proc/{process.pid}/autogroup").write_text("10", encoding="ascii")
-    try:
-        process.wait(timeout=seconds)
-        in_time = True
-    except subprocess.TimeoutExpired:
-        in_time = False
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.lseek(output, 0, os.SEEK_SET)
-        with open(output, encoding="utf-8", errors="replace", newline="") as file:
-            text = file.read()
-    if not in_time:
-        raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(text)}")
+    identity: dict[str, Any] = {}
+    if isinstance(user, Builder):
+        words = user.command(group, list(command))
+        environment["TMPDIR"] = str(user.tmp)
+    else:
+        words = ["setpriv", "--pdeathsig=KILL", "nice", *command]
+        identity = {"user": user, "group": group, "extra_groups": []}
+    with os.fdopen(os.memfd_create("output"), "w+b") as file:  # not a pipe, which what is left behind would keep open
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=environment,
+            umask=0o027,
+            start_new_session=True,
+            pass_fds=inherited(),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            **identity,
+        )
+        with contextlib.suppress(OSError):  # visitors first: where Linux weighs whole sessions, `nice` is of no effect
+            Path(f"/proc/{process.pid}/autogroup").write_text("10", encoding="ascii")
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(_read(file))}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(user, Builder):
+                user.end()
+        output = _read(file)
     if process.returncode:
-        raise RefusedError(report.tail(text))
-    return text
+        raise RefusedError(report.tail(output))
+    return output
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def resident(pids: Sequence[int]) -> int:

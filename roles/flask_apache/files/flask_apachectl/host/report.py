@@ -17,12 +17,28 @@ TELLING = 6  # characters of a secret, below which it may be a part of any text
 LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
 
+NAME = r"(?:password|passwd|passphrase|secret|token|credentials?|api[_-]?key|private[_-]?key)"
+# What may be a secret in any text, and what is shown instead.
+SECRETS = (
+    (re.compile(r"(\w://)[^/\s'\"]*@"), r"\1****@"),
+    # user:password@host, without the scheme of an address
+    (re.compile(r"(?<![\w/.@-])[\w.%+~-]+:[^\s/@'\"]+@(?=[\w\[])"), "****@"),
+    # --db-password X, --db-password=X, ["--db-password", "X"], "DB_PASSWORD": "X", DB_PASSWORD=X, AuthBindPassword X
+    (re.compile(rf"(?i)(--?[\w-]*{NAME}(?:=|\s+|['\"],?\s*['\"]))[^\s'\",]+"), r"\1****"),
+    (re.compile(rf"(?i)(\b[\w-]*{NAME}['\"]?\s*(?:=\s*|:\s*(?=['\"]))['\"]?)[^\s'\",]+"), r"\1****"),
+    (re.compile(r"(\b[A-Z][A-Za-z0-9]*(?:Password|Passphrase|Secret)[ \t]+['\"]?)[^\s'\"]+"), r"\1****"),
+    (re.compile(r"(\b(?:Basic|Bearer) )[\w+/=.~-]{8,}"), r"\1****"),
+    (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"), "****"),
+)
 
-def redact(text: str, forms: Iterable[str]) -> str:
-    """Return a text without secrets: given ones, and any in an address."""
+
+def redact(text: str, forms: Iterable[str] = ()) -> str:
+    """Return a text without secrets: given ones, any in an address, and what has the name of a secret."""
     for form in forms:
         text = text.replace(form, "****")
-    return re.sub(r"(\w://)[^/\s'\"]*@", r"\1****@", text)
+    for pattern, shown in SECRETS:
+        text = pattern.sub(shown, text)
+    return text
 
 
 _secrets: set[str] = set()

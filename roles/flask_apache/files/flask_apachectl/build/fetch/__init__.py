@@ -108,8 +108,10 @@ def converse(wanted: Wanted, user: str, command: Sequence[str], descriptor: int)
     except KeyError:
         raise SourceError(f"the build user {user} does not exist on this host: run the role") from None
     identity: dict[str, Any] = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    temporary = os.path.join(wanted.cache, "tmp")
     process = subprocess.Popen(
-        ["nice", *command],
+        ["setpriv", "--no-new-privs", "nice", *command],
+        env={**os.environ, "TMPDIR": temporary} if os.path.isdir(temporary) else None,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
