@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl.errors import RefusedError
+from flask_apachectl.errors import FailedProgramError
 from flask_apachectl.host import report
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(
 ) -> str:
     """Run a command without root's rights, in a clean environment, and return its output. It ends with this process.
 
-    Raises RefusedError with the end of the output when it fails or takes longer than ``seconds``.
+    Raises FailedProgramError with the end of the output when it fails or takes longer than ``seconds``.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if re.match(r"(?i:\w+_proxy$)", name)},
@@ -79,9 +79,10 @@ def run(
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-        raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(output)}") from None
+        problem = f"did not finish within {seconds:.0f} s:\n{report.tail(output)}"
+        raise FailedProgramError(problem, output) from None
     if process.returncode:
-        raise RefusedError(report.tail(output))
+        raise FailedProgramError(report.tail(output), output)
     return output
 
 
