@@ -113,7 +113,8 @@ def list_releases(app: App, _options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show_history(app: App, _options: argparse.Namespace) -> dict[str, Any]:
-    """Show who did what, and when."""
+    """Show who did what, and when; also what was refused or failed, and why."""
     rows = history.read(app)
-    shown = [{**row, "release": row["release"] or "-"} for row in rows]
-    return {"history": rows, "msg": report.table(("time", "action", "release", "by"), shown)}
+    shown = [{**row, "release": row["release"] or "-", "reason": row.get("reason", "")} for row in rows]
+    columns = ("time", "action", "release", "by", *(["reason"] if any(row["reason"] for row in shown) else []))
+    return {"history": rows, "msg": report.table(columns, shown)}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+LONGEST = 160  # characters of a line in a short text
 LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
 
@@ -50,6 +51,17 @@ def timestamp() -> str:
 def tail(text: str, lines: int = 25) -> str:
     """Return the last lines of a text, indented."""
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-lines:])
+
+
+def short(message: str) -> str:
+    """Return what a message of several lines says in one: its first line, and the last line of a program's output."""
+    first, *more = message.splitlines() or [""]
+    output = [line.strip() for line in more if line.startswith("  ") and line.strip()]
+    return " … ".join(_cut(line) for line in [first.rstrip(": "), *output[-1:]])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
