@@ -100,8 +100,16 @@ def of_visitors(app: App, release: str) -> Iterator[Finding]:
 
 
 def of_units(app: App, release: str) -> Iterator[Finding]:
-    """Look at the workers and timers of the live release."""
-    due = units.due(app, release) if paths.SYSTEMD.is_dir() else {}
+    """Look at the workers and timers of the live release: a worker by its restarts, not by this moment's state."""
+    if not paths.SYSTEMD.is_dir():
+        return
+    due, states = units.due(app, release), units.states(units.declared(app))
     for unit in units.declared(app):
-        advice = f"it is not running it: see `journalctl --unit={unit}`, and run the role" if unit in due else ""
+        advice, state = "", states[unit]
+        if units.is_crash_looping(state):
+            since = report.duration(units.seconds_up(state))
+            now = f"the last time {since} ago" if state["ActiveState"] == "active" else f"now {state['SubState']}"
+            advice = f"it keeps ending, and was {units.reason(state)}, {now}: see `journalctl --unit={unit}`"
+        elif unit in due:
+            advice = f"it is not running it: see `journalctl --unit={unit}`, and run the role"
         yield f"{unit} runs {'the live release' if unit.endswith('.service') else ''}".rstrip(), advice

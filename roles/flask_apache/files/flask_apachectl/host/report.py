@@ -48,6 +48,14 @@ def timestamp() -> str:
     return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time in its largest unit, such as ``5 min``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def tail(text: str, lines: int = 25) -> str:
     """Return the last lines of a text, indented."""
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-lines:])
