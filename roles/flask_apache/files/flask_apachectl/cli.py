@@ -103,10 +103,12 @@ def parser() -> argparse.ArgumentParser:
     for name, function in (("maintenance", traffic.maintenance), ("drain", traffic.drain)):
         top.add(name, function).add_argument("state", choices=("on", "off"))
     command = top.add("run", shell.run)
+    command.add_argument("--release", metavar="ID", help="a kept release; default: the live one, or the newest")
     command.add_argument(
         "command", nargs=argparse.REMAINDER, help="the command and its arguments, such as `-- flask routes`"
     )
-    top.add("shell", shell.shell)
+    command = top.add("shell", shell.shell)
+    command.add_argument("--release", metavar="ID", help="a kept release; default: the live one, or the newest")
     top.add("prune", cleanup.prune).add_argument(
         "--keep", type=int, metavar="N", help="number of releases to keep; default: flask_apache_keep_releases"
     )
