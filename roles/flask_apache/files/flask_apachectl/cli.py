@@ -31,6 +31,7 @@ from flask_apachectl.commands import (
     deploy,
     doctor,
     inspect,
+    logs,
     removal,
     rollback,
     shell,
@@ -83,6 +84,13 @@ def parser() -> argparse.ArgumentParser:
     top.add("status", show.status)
     top.add("releases", show.list_releases)
     top.add("history", show.show_history)
+    log = top.add("logs", logs.logs)
+    chosen = log.add_mutually_exclusive_group()
+    chosen.add_argument("--access", action="store_true", help="only the requests")
+    chosen.add_argument("--error", action="store_true", help="only what the app and Apache say of errors")
+    chosen.add_argument("--worker", metavar="NAME", help="only a worker or a timer's job, from the journal")
+    log.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
+    log.add_argument("-n", "--lines", type=logs.number, default=50, metavar="N", help="last lines; default: 50")
     thorough = top.add("doctor", doctor.doctor)
     thorough.add_argument("--thorough", action="store_true", help="also compare the checksum of every file")
     top.add("probe", show.probe)
@@ -218,6 +226,6 @@ def say(result: dict[str, Any], options: argparse.Namespace, seconds: float) -> 
         print(json.dumps({**result, "seconds": round(seconds, 2)}))
     elif failed:
         print(f"flask-apachectl: {result['msg']}", file=sys.stderr)
-    else:
+    elif result["msg"]:
         print(result["msg"])
     return int(failed)
