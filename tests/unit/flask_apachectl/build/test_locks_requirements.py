@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_apachectl.build.locks import requirements
+from flask_apachectl.build.locks import DependencyError, requirements
 from tests.unit.flask_apachectl.build.plans import (
     ONE,
     plan,
@@ -131,9 +131,7 @@ def test_an_included_address_is_pips_business(tmp_path: Path) -> None:
 )
 def test_another_encoding_is_named_with_the_way_to_convert_it(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "requirements.txt").write_bytes(content)
-    with pytest.raises(
-        requirements.DependencyError, match=f"the requirements file requirements.txt {expected}.*iconv -f"
-    ):
+    with pytest.raises(DependencyError, match=f"the requirements file requirements.txt {expected}.*iconv -f"):
         list(requirements.requirement_lines(tmp_path, "requirements.txt", set()))
 
 

@@ -100,6 +100,14 @@ def test_a_log_that_is_not_there_has_no_lines(app: App, tmp_path: Path) -> None:
     assert show(app, "--access") == []
 
 
+def test_a_log_that_is_no_file_is_left_alone(app: App, tmp_path: Path) -> None:
+    """In a container, it may be the standard error of Apache."""
+    (tmp_path / "error.log").unlink()
+    os.mkfifo(tmp_path / "error.log")  # to open it would wait for ever
+    assert [line.split()[0] for line in show(app)] == ["access", "journal", "access"]
+    assert show(app, "--error") == []
+
+
 def test_json_has_an_end(app: App) -> None:
     with pytest.raises(RefusedError, match="--follow has no end"):
         logs.logs(app, parser().parse_args(["--json", "logs", "-f"]))

@@ -10,12 +10,13 @@ from flask_apachectl import app as apps
 from flask_apachectl import interpreter, paths, releases, routing, venvs
 from flask_apachectl.apache import server
 from flask_apachectl.commands import inspect
+from flask_apachectl.declaration import DamagedError
 from flask_apachectl.host import report
-from flask_apachectl.serve import health, pools, units
+from flask_apachectl.serve import condition, pools, units
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flask_apachectl.app import App
 
@@ -25,23 +26,38 @@ LEAST_SPACE = 200 * 2**20  # bytes; a virtual environment with its cache takes a
 SHOWN = 5  # paths
 
 
-def doctor(app: App, options: argparse.Namespace) -> dict[str, Any]:
-    """Look for what is wrong, and say what to do about it."""
-    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app, options)]
+def doctor(options: argparse.Namespace) -> dict[str, Any]:
+    """Look for what is wrong with one app or with all of them, and say what to do about it."""
+    names = [options.app] if options.app else apps.present_apps()
+    rows = [row("", *finding) for finding in of_apache()]
+    damaged: list[str] = []
+    for name in names:
+        try:
+            app = apps.load_app(name)
+        except DamagedError as error:
+            rows.append(row(name, "its declaration can be read", str(error)))
+            continue
+        wrong = drift(app, thorough=options.thorough)
+        damaged += wrong
+        rows += [row(name, *finding) for finding in diagnose(app, wrong)]
     lines = [
-        f"{'ok' if row['ok'] else 'WRONG':<6} {row['check']}{': ' if row['advice'] else ''}{row['advice']}"
-        for row in rows
+        f"{'ok' if each['ok'] else 'WRONG':<6} {each['app'] + ': ' if each['app'] and len(names) > 1 else ''}"
+        f"{each['check']}{': ' if each['advice'] else ''}{each['advice']}"
+        for each in rows
     ]
-    damaged = drift(app, thorough=options.thorough)
-    failed = not all(row["ok"] for row in rows)
+    failed = not all(each["ok"] for each in rows)
     return {"checks": rows, "damaged": damaged, "failed": failed, "msg": "\n".join(lines)}
 
 
-def diagnose(app: App, options: argparse.Namespace) -> Iterator[Finding]:
-    """Yield what is checked."""
+def row(app: str, check: str, advice: str) -> dict[str, Any]:
+    """Return what was found, of an app or of the host."""
+    return {"app": app, "check": check, "ok": not advice, "advice": advice}
+
+
+def diagnose(app: App, drifted: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is checked of an app."""
     release = routing.slot_release(app, routing.live_slot(app))
-    yield from of_apache()
-    yield from of_files(app, thorough=options.thorough)
+    yield from of_files(drifted)
     yield "a release is live", "" if release else "run the role"
     yield from of_pools(app)
     if release:
@@ -64,9 +80,8 @@ def drift(app: App, *, thorough: bool) -> list[str]:
     return list(dict.fromkeys(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough)))
 
 
-def of_files(app: App, *, thorough: bool) -> Iterator[Finding]:
-    """Compare what was installed, loaded and built with what is there."""
-    wrong = drift(app, thorough=thorough)
+def of_files(wrong: Sequence[str]) -> Iterator[Finding]:
+    """Say what was installed, loaded and built, and is not there as it was."""
     shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
     yield "all files are as declared and built", f"{shown}: run the role" if wrong else ""
 
@@ -92,11 +107,8 @@ def of_visitors(app: App, release: str) -> Iterator[Finding]:
     yield "the release's Python is the host's", advice
     if not server.pid():
         return
-    if routing.read(app).maintenance:
-        yield "a visitor gets the app", "it is closed for maintenance"
-        return
-    answer = health.ask(app)
-    yield "a visitor gets the app", "" if health.is_healthy(app, answer) else health.explain(app, answer, release)
+    visited = condition.visit(app)
+    yield "a visitor gets the app", "" if visited.state == "up" else visited.told
 
 
 def of_units(app: App, release: str) -> Iterator[Finding]:

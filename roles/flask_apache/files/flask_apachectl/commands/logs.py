@@ -73,6 +73,7 @@ def choose(app: App, options: argparse.Namespace) -> Chosen:
     """Return the logs that are asked for."""
     made = releases.as_made(app, routing.slot_release(app, routing.live_slot(app)))
     files = {"access": Path(app.site.access_log), "error": Path(app.site.error_log)}
+    files = {name: path for name, path in files.items() if path.is_file() or not path.exists()}  # no /dev/stderr
     prefix = f"flask-apache-{app.name}-"
     services = {unit: re.sub(r"\.timer$", ".service", unit) for unit in units.declared(made)}
     names = {service: re.sub(r"(@\d+)?\.service$", "", service.removeprefix(prefix)) for service in services.values()}
@@ -84,7 +85,7 @@ def choose(app: App, options: argparse.Namespace) -> Chosen:
         return Chosen({}, found)
     if options.access or options.error:
         name = "access" if options.access else "error"
-        return Chosen({name: files[name]}, [])
+        return Chosen({each: path for each, path in files.items() if each == name}, [])
     return Chosen(files, list(names))
 
 

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 LONGEST = 160  # characters of a line in a short text
 LOG_LINES = 15  # shown of the app's error log when a release fails
@@ -25,11 +25,14 @@ def redact(text: str, forms: Iterable[str]) -> str:
 
 
 _steps: list[str] = []
+listeners: list[Callable[[str], object]] = []  # called with each step
 
 
 def say(text: str) -> None:
     """Print a line of progress: a step of the command, and what it is about."""
     _steps.append(text)
+    for tell in listeners:
+        tell(last_step())
     print(text, file=sys.stderr, flush=True)
 
 
