@@ -43,7 +43,7 @@ def measure(host: hosts.Host) -> dict[str, tuple[int, int]]:
     status = ["flask-apachectl", "--json", "status"]
 
     def pools() -> dict[str, dict[str, object]]:
-        found: dict[str, dict[str, object]] = json.loads(host.run(status).stdout)["pools"]
+        found: dict[str, dict[str, object]] = json.loads(host.run(status).stdout)["apps"][0]["pools"]
         return found
 
     wait_until(lambda: all(len(pool["pids"]) == 2 for pool in pools().values()), 20)  # type: ignore[arg-type] # noqa: PLR2004

@@ -95,7 +95,7 @@ def state(host: Host) -> dict[str, FileState]:
 
 def release(host: Host, name: str) -> str:
     """Return an app's live release."""
-    status = host.run(["flask-apachectl", "--app", name, "--json", "status"]).stdout
+    status = host.run(["flask-apachectl", "--app", name, "--json", "status"], check=False).stdout
     return str(json.loads(status)["release"])
 
 

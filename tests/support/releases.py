@@ -66,6 +66,13 @@ class Deployed:
             raise EngineError(answer["msg"])
         return answer
 
+    def status(self) -> dict[str, Any]:
+        """Return the app's status, whether or not its visitors get it."""
+        done = self.host.run(["flask-apachectl", "--json", "--app", self.app, "status"], check=False)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == int(answer["failed"]) == int(answer["state"] == "down"), answer
+        return answer
+
     def prepare(self, mark: str, **inputs: Any) -> str:  # noqa: ANN401 - see `make_source`
         """Ship a release's source as the role does, and let the engine prepare it. Returns its id."""
         with tempfile.TemporaryDirectory(prefix="flask-apache-release-") as scratch:
@@ -107,7 +114,7 @@ class Deployed:
 
     def live(self) -> str:
         """Return the live release."""
-        return str(self.ctl("status")["release"])
+        return str(self.status()["release"])
 
 
 def apache_process(host: Host) -> tuple[int, str]:

@@ -4,9 +4,10 @@ _flask_apachectl() {
     case $previous in
     --app) words=$(cd /etc/flask-apache 2>/dev/null && for file in */app.json; do echo "${file%/*}"; done) ;;
     maintenance | drain) words="on off" ;;
-    rollback) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
+    rollback | --release) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
     doctor) words="--thorough" ;;
-    *) words="abort canary deploy doctor drain history maintenance probe promote prune releases rollback run shell
+    logs) words="--access --error --worker --follow --lines" ;;
+    *) words="abort canary deploy doctor drain history logs maintenance probe promote prune releases rollback run shell
         status --app --json --help" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

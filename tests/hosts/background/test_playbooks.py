@@ -16,7 +16,7 @@ pytestmark = pytest.mark.last
 
 
 def test_the_operators_playbooks(apps: list[Deployed]) -> None:
-    """status.yml shows what is live; maintenance.yml closes the app, and changes it only once."""
+    """status.yml shows what is live, and fails if it is down; maintenance.yml closes the app, and changes it once."""
     hosts = [app.host for app in apps]
     status = play(hosts, "playbooks/status.yml", {"flask_apache_app": APP})
     assert status.changed == 0
@@ -28,3 +28,8 @@ def test_the_operators_playbooks(apps: list[Deployed]) -> None:
         assert [host.http("/", NAME).status for host in hosts] == [code, code]
         assert [host.http("/beside/", NAME).status for host in hosts] == [200, 200]
     assert play(hosts, "playbooks/status.yml", {"flask_apache_app": "nobody"}, check=False).rc != 0
+    hosts[0].run("systemctl stop apache2")
+    down = play(hosts, "playbooks/status.yml", {"flask_apache_app": APP}, check=False)
+    hosts[0].run("systemctl start apache2")
+    assert [recap.failed for recap in down.recap.values()] == [1, 0]
+    assert f"shop is DOWN at http://{NAME}/" in down.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +71,14 @@ def test_removal(apps: list[Deployed]) -> None:
         assert host.run(["stat", "-c", "%U", DATA, f"{DATA}/scheduler"]).stdout == "shop\nshop\n"
         assert host.run("pgrep -u shop", check=False).stdout == ""
         assert "flask-apache-shop." not in host.run("systemctl list-units --all --plain").stdout
-        assert host.http("/", NAME).status == 404
+        assert host.http("/?of-no-app", NAME).status == 404
+        with socket.create_connection((host.ip, 80), timeout=30) as connection:
+            connection.sendall(b"MALFORMED\r\n\r\n")
+            assert b"400" in connection.recv(1000)
+        log = host.read("/var/log/apache2/other_vhosts_access.log")
+        assert '"GET /?of-no-app HTTP/1.1" 404' in log
+        assert '"MALFORMED' in log
+        assert "/beside/" not in log
         assert host.http("/beside/", NAME).status == host.http("/beside/", "unknown.example.com").status == 200
         other = Deployed(host, NEIGHBOUR).ctl("doctor")
         assert not other["failed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,6 +187,58 @@ def test_a_release_whose_worker_dies_is_refused(apps: list[Deployed]) -> None:
             app.declare(**before)
         assert [line[1] for line in said(app)[-3:]] == ["soaked", "soaked", "second"]
         assert not any(line[0] == "overlap" for line in said(app))
+
+    each(apps, check)
+
+
+def test_a_worker_that_keeps_ending_is_seen(apps: list[Deployed]) -> None:
+    """Its restarts tell, though it runs at the moment; its lines are in the logs."""
+
+    def check(app: Deployed) -> None:
+        unit = f"{UNIT}scheduler@1.service"
+
+        def wrong() -> list[str]:
+            done = app.host.run(["flask-apachectl", "--json", "--app", APP, "doctor"], check=False)
+            return [row["advice"] for row in json.loads(done.stdout)["checks"] if not row["ok"]]
+
+        assert wrong() == []
+        app.host.run(["systemctl", "kill", "--signal=KILL", unit])
+        assert wait_until(lambda: units(app)["scheduler@1.service"][1] != "0", 20)
+        time.sleep(1)
+        assert app.host.run(["systemctl", "is-active", unit]).stdout == "active\n"
+        (advice,) = wrong()
+        assert "it keeps ending, and was" in advice
+        assert "restarted 1 time" in advice
+        assert units(app)["scheduler@1.service"][0] == "failing"
+        lines = app.ctl("logs", "--worker", "scheduler")["lines"]
+        assert any("shop-scheduler" in line["text"] or "systemd" in line["text"] for line in lines)
+        app.host.run(["systemctl", "reset-failed", unit])
+        assert wrong() == []
+
+    each(apps, check)
+
+
+def test_a_busy_host_accepts_no_worker_that_dies_and_refuses_no_good_one(apps: list[Deployed]) -> None:
+    """A worker that gets hardly any processor needs longer than three seconds until it fails."""
+
+    def check(app: Deployed) -> None:
+        live = app.live()
+        slow = f"/run/systemd/system/{UNIT}scheduler@.service.d/slow.conf"
+        app.host.run(f"mkdir -p {Path(slow).parent}")
+        app.host.write(slow, "[Service]\nCPUQuota=3%\n")
+        app.host.run("systemctl daemon-reload")
+        try:
+            broken = prepare(app, "busy", fault="raise SystemExit('no such broker')")
+            with pytest.raises(EngineError, match="does not stay up"):
+                app.ctl("activate", broken)
+            assert app.live() == live
+            good = prepare(app, "good")
+            app.ctl("activate", good)
+            assert app.live() == good
+        finally:
+            app.host.run(f"rm -r {Path(slow).parent}; systemctl daemon-reload")
+        app.ctl("rollback")
+        assert app.live() == live
 
     each(apps, check)
 

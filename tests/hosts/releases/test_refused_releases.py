@@ -127,7 +127,7 @@ def test_soak_goes_back_by_itself(app: Deployed) -> None:
     assert max(answer.began for answer in wrong) < ended
     assert ended - began < 15
     assert inputs(app)[0] == before
-    assert app.ctl("history")["history"][-1]["action"] == "refused"
+    assert app.ctl("history")["history"][-1]["action"] == "deploy refused"
 
 
 @everywhere

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Callable[[App, Namespace], dict[str, Any]]] = {
     "canary": canary.canary,
     "deploy": deploy.deploy,
     "drain": traffic.drain,
+    "history": show.show_history,
     "maintenance": traffic.maintenance,
     "prepare": lambda _app, options: deploy.prepare(options),
     "promote": canary.promote,
@@ -246,11 +247,13 @@ class Host:
         return replacing
 
     def recorded(self, record: Callable[..., None]) -> Callable[..., None]:
-        """Return a ``record`` that checks that the named release is complete."""
+        """Return a ``record`` that checks that a release which is said to have visitors is complete."""
 
-        def recording(app: App, action: str, release: str | None, previous: str | None = None) -> None:
-            assert release is None or release in self.releases()
-            record(app, action, release, previous)
+        def recording(
+            app: App, action: str, release: str | None, previous: str | None = None, *, reason: str | None = None
+        ) -> None:
+            assert reason or release is None or release in self.releases()
+            record(app, action, release, previous, reason=reason)
 
         return recording
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_apachectl import history
+from flask_apachectl.errors import RefusedError
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
@@ -39,7 +40,8 @@ def test_the_release_to_go_back_to(went_live: list[str], live: str, kept: list[s
 @pytest.mark.parametrize(
     ("entries", "live", "expected"),
     [
-        ([("deploy", "a"), ("refused", "b")], "a", None),
+        ([("deploy", "a"), ("refused", "b")], "a", None),  # as an older engine wrote it
+        ([("deploy", "a"), ("deploy", "b"), ("deploy refused", "c"), ("rollback failed", "a")], "b", "a"),
         ([("deploy", "a"), ("deploy", "b"), ("refused", "c")], "b", "a"),
         ([("deploy", "a"), ("canary 5 %", "b")], "a", None),
         ([("deploy", "a"), ("deploy", "b"), ("canary 50 %", "c"), ("abort", None)], "b", "a"),
@@ -57,7 +59,9 @@ def test_only_what_served_all_visitors_is_gone_back_to(
 
 ENTRIES = st.builds(
     lambda action, release: {"action": action, "release": release},
-    st.sampled_from([*history.MADE_LIVE, "refused", "canary 5 %", "abort", "maintenance on"]),
+    st.sampled_from(
+        [*history.MADE_LIVE, "refused", "deploy refused", "rollback failed", "canary 5 %", "abort", "maintenance on"]
+    ),
     st.sampled_from(["a", "b", "c", None]),
 )
 
@@ -117,3 +121,40 @@ def test_what_is_recorded_is_read_back(app: App, monkeypatch: pytest.MonkeyPatch
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", first.pop("time"))
     assert first == {"action": "deploy", "release": "a", "previous": None, "by": "alice"}
     assert (second["action"], second["release"], second["previous"]) == ("rollback", "b", "a")
+
+
+@pytest.mark.parametrize(
+    ("error", "action", "reason"),
+    [
+        (RefusedError("no room"), "deploy refused", "no room"),
+        (
+            RefusedError("app:app of release r cannot be loaded:\n  Traceback:\n  KeyError: 'A'\nStill serving q."),
+            "deploy refused",
+            "app:app of release r cannot be loaded … KeyError: 'A'",
+        ),
+        (OSError(28, "No space left on device"), "deploy failed", "[Errno 28] No space left on device"),
+        (KeyboardInterrupt("SIGTERM"), "deploy failed", "SIGTERM"),
+        (KeyError("a"), "deploy failed", "KeyError: 'a'"),
+        (RefusedError("x" * 999), "deploy refused", "x" * 159 + "…"),
+    ],
+    ids=["refused", "with output", "disk", "signal", "bug", "long"],
+)
+def test_what_is_refused_or_fails_is_recorded_with_its_reason(
+    app: App, error: BaseException, action: str, reason: str
+) -> None:
+    with pytest.raises(type(error)), history.attempt(app, "deploy", "r"):
+        raise error
+    (found,) = history.read(app)
+    assert (found["action"], found["release"], found["reason"]) == (action, "r", reason)
+
+
+def test_what_ends_well_is_not_recorded_twice(app: App) -> None:
+    with history.attempt(app, "deploy", "r"):
+        history.record(app, "deploy", "r")
+    assert [entry["action"] for entry in history.read(app)] == ["deploy"]
+
+
+def test_a_refusal_before_the_first_deploy_is_only_raised(app: App) -> None:
+    app.home.rmdir()
+    with pytest.raises(RefusedError, match="no room"), history.attempt(app, "deploy", None):
+        raise RefusedError("no room")

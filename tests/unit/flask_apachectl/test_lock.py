@@ -14,6 +14,7 @@ import pytest
 
 from flask_apachectl import lock
 from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import report
 from tests.support.commands import ROOT
 from tests.unit.flask_apachectl.samples import changed, listed
 from tests.unit.programs import FILES
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 HOLDER = """
 import pathlib, sys, time
 from flask_apachectl import lock, paths
+from flask_apachectl.host import report
 from tests.unit.flask_apachectl.samples import shop
 paths.SRV = paths.ETC = pathlib.Path(sys.argv[1])
 with lock.held(shop()):
+    report.say("probe   /healthz of r1")
     print("locked", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -51,7 +54,8 @@ def test_the_second_is_told_who_holds_the_lock_and_since_when(app: App, holder: 
     with pytest.raises(RefusedError) as refusal, lock.held(app):
         pass
     who_and_when = rf"alice \(pid {holder.pid}\) since 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-    assert re.fullmatch(f"shop is being changed by {who_and_when}: try again later", str(refusal.value))
+    step = ", at the step `probe /healthz of r1`"
+    assert re.fullmatch(f"shop is being changed by {who_and_when}{step}: try again later", str(refusal.value))
 
 
 def test_the_lock_goes_with_a_killed_holder(app: App, holder: subprocess.Popen[str]) -> None:
@@ -125,3 +129,21 @@ def test_what_a_killed_run_left_is_swept(app: App, tmp_path: Path) -> None:
         assert listed(app.conf) == [".notes.swp", "env", "live.map", "secret_key"]
     assert listed(tmp_path / "outside") == ["file"]
     lock.sweep(app)  # with nothing to do
+
+
+def test_a_running_change_is_shown_with_who_since_when_and_its_step(app: App, holder: subprocess.Popen[str]) -> None:
+    expected = rf"alice \(pid {holder.pid}\) since \d{{4}}-\S+Z, at the step `probe /healthz of r1`"
+    assert re.fullmatch(expected, lock.holder(app))
+    holder.kill()
+    holder.wait()
+    assert "alice" in (app.home / "lock").read_text()  # what a killed run left says nothing
+    assert lock.holder(app) == ""
+
+
+def test_a_free_lock_has_no_holder(app: App) -> None:
+    assert lock.holder(app) == ""
+    with lock.held(app):
+        assert f"(pid {os.getpid()}) since" in lock.holder(app)
+        assert "step" not in lock.holder(app)
+    assert lock.holder(app) == ""
+    assert report.listeners == []

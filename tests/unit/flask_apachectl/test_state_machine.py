@@ -163,7 +163,11 @@ class Machine(RuleBasedStateMachine):
         if self.host is None:
             return
         entries = [json.loads(line) for line in self.host.app.history.read_text().splitlines()]
-        assert [entry for entry in entries if set(entry) != {"time", "action", "release", "previous", "by"}] == []
+        keys = {"time", "action", "release", "previous", "by"}
+        assert [entry for entry in entries if set(entry) - {"reason"} != keys] == []
+        assert {entry["action"].split()[-1] in ("refused", "failed") for entry in entries if "reason" in entry} <= {
+            True
+        }
 
 
 Machine.TestCase.settings = settings(

@@ -41,7 +41,9 @@ def test_the_pool_comes_from_the_apps_own_map(rendered: Rendered) -> None:
         ["flask_apache_unescape", "int:unescape"],
     ]
     *others, probe = [flags for *_, flags in directives(text, "RewriteRule") if "E=FLASK_APACHE_POOL" in flags]
-    assert others == ["[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"] * 4  # live, by the map and its copy; two of a canary
+    by_map, of_canary = others[:2], others[2:]  # live, by the map and its copy
+    assert by_map == ["[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_ROUTED:1]"] * 2
+    assert of_canary == ["[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1]"] * 2
     assert probe == "[E=FLASK_APACHE_POOL_MY_SHOP:my-shop-%1,E=FLASK_APACHE_PROBE:1]"
     assert conditions(text, "${my-shop:live}") == conditions(text, "${my-shop_copy:live}") == 2 * ["^(blue|green)$"]
     assert directives(text, "WSGIProcessGroup") == [["%{ENV:FLASK_APACHE_POOL_MY_SHOP}"]]

@@ -98,6 +98,12 @@ def known_apps() -> list[str]:
     return sorted(path.parent.name for path in paths.ETC.glob("*/app.json"))
 
 
+def present_apps() -> list[str]:
+    """Return the same with those whose declaration is missing, but not what else there is of them."""
+    files = ("app.json", "live.map", "live.map.copy")
+    return sorted({path.parent.name for file in files for path in paths.ETC.glob(f"*/{file}")})
+
+
 def of(name: str, declared: object, place: str) -> App:
     """Return an app of a declaration. Raises DamagedError for one that this engine cannot read."""
     mapping = declaration.expect_format(declared, place)

@@ -7,7 +7,8 @@ changes, so a switch is one rename and Apache is never reloaded.
 What an app is to have is declared by the role and applied here, under a lock. This program signals no process but
 daemon processes of its own app that serve no visitor.
 
-Exit codes: 0 done, or nothing to do; 1 refused or failed, the live release still serves; 2 wrong usage.
+Exit codes: 0 done, or nothing to do; 1 refused or failed, the live release still serves, or a report of something
+wrong; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ from flask_apachectl.commands import (
     deploy,
     doctor,
     inspect,
+    logs,
     removal,
     rollback,
     shell,
     show,
+    status,
     traffic,
 )
 from flask_apachectl.errors import RefusedError
@@ -58,20 +61,28 @@ class Commands:
         paragraphs = (__doc__ or "").split("\n\n")
         self.parser = argparse.ArgumentParser(prog="flask-apachectl", description=paragraphs[0], epilog=paragraphs[-1])
         self.parser.add_argument(
-            "--app", metavar="NAME", help="name of the app; may be omitted if the host has only one"
+            "--app",
+            metavar="NAME",
+            help="name of the app; may be omitted if the host has only one, and for `status` and `doctor`",
         )
         self.parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
         self.commands = self.parser.add_subparsers(required=True, metavar="COMMAND")
         self.listed = True  # in --help
 
-    def add(self, name: str, function: Command, *, plan: bool = False, of_app: bool = True) -> argparse.ArgumentParser:
-        """Add a command: a function of an app and the arguments, or of the arguments alone; perhaps with --plan."""
+    def add(
+        self, name: str, function: Command, *, plan: bool = False, of_app: bool = True, report: bool = False
+    ) -> argparse.ArgumentParser:
+        """Add a command: a function of an app and the arguments, or of the arguments alone; perhaps with --plan.
+
+        The answer of a ``report`` goes to standard output also when it is that something is wrong.
+        """
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         if self.listed:
             command = self.commands.add_parser(name, description=summary, help=summary)
         else:
             command = self.commands.add_parser(name, description=summary)
         command.set_defaults(function=function, of_app=of_app, plan=False, canary=0, skip_once=False, declaration="")
+        command.set_defaults(report=report)
         if plan:
             command.add_argument("--plan", action="store_true", help="report what would change, without changing it")
         return command
@@ -80,10 +91,17 @@ class Commands:
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     top = Commands()
-    top.add("status", show.status)
+    top.add("status", status.status, of_app=False, report=True)
     top.add("releases", show.list_releases)
     top.add("history", show.show_history)
-    thorough = top.add("doctor", doctor.doctor)
+    log = top.add("logs", logs.logs)
+    chosen = log.add_mutually_exclusive_group()
+    chosen.add_argument("--access", action="store_true", help="only the requests")
+    chosen.add_argument("--error", action="store_true", help="only what the app and Apache say of errors")
+    chosen.add_argument("--worker", metavar="NAME", help="only a worker or a timer's job, from the journal")
+    log.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
+    log.add_argument("-n", "--lines", type=logs.number, default=50, metavar="N", help="last lines; default: 50")
+    thorough = top.add("doctor", doctor.doctor, of_app=False, report=True)
     thorough.add_argument("--thorough", action="store_true", help="also compare the checksum of every file")
     top.add("probe", show.probe)
     source = top.add("deploy", deploy.deploy)
@@ -103,10 +121,12 @@ def parser() -> argparse.ArgumentParser:
     for name, function in (("maintenance", traffic.maintenance), ("drain", traffic.drain)):
         top.add(name, function).add_argument("state", choices=("on", "off"))
     command = top.add("run", shell.run)
+    command.add_argument("--release", metavar="ID", help="a kept release; default: the live one, or the newest")
     command.add_argument(
         "command", nargs=argparse.REMAINDER, help="the command and its arguments, such as `-- flask routes`"
     )
-    top.add("shell", shell.shell)
+    command = top.add("shell", shell.shell)
+    command.add_argument("--release", metavar="ID", help="a kept release; default: the live one, or the newest")
     top.add("prune", cleanup.prune).add_argument(
         "--keep", type=int, metavar="N", help="number of releases to keep; default: flask_apache_keep_releases"
     )
@@ -215,8 +235,8 @@ def say(result: dict[str, Any], options: argparse.Namespace, seconds: float) -> 
     failed = bool(result.get("failed"))
     if options.json:
         print(json.dumps({**result, "seconds": round(seconds, 2)}))
-    elif failed:
+    elif failed and not (options.report and len(result) > len(("failed", "msg"))):
         print(f"flask-apachectl: {result['msg']}", file=sys.stderr)
-    else:
+    elif result["msg"]:
         print(result["msg"])
     return int(failed)

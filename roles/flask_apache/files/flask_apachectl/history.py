@@ -1,4 +1,4 @@
-"""The audit log: who made which release live, and when."""
+"""The audit log: who made which release live, and when; and what was refused or failed, and why."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import routing
+from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flask_apachectl.app import App
 
@@ -76,14 +77,32 @@ def repair(app: App) -> bool:
     return True
 
 
-def record(app: App, action: str, release: str | None, previous: str | None = None) -> None:
-    """Write down who did what, and when."""
+@contextlib.contextmanager
+def attempt(app: App, action: str, release: str | None) -> Iterator[None]:
+    """Write down when an action is refused or fails, and why in short. ``release`` may also be a source's id."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        outcome = "refused" if isinstance(error, RefusedError) else "failed"
+        reason = str(error) or type(error).__name__
+        if not isinstance(error, (RefusedError, OSError, KeyboardInterrupt)):
+            reason = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # before the first deploy, or on a full disk
+            record(app, f"{action} {outcome}", release, reason=report.short(reason))
+        raise
+
+
+def record(
+    app: App, action: str, release: str | None, previous: str | None = None, *, reason: str | None = None
+) -> None:
+    """Write down who did what, and when; of what was refused or failed, also why."""
     entry = {
         "time": report.timestamp(),
         "action": action,
         "release": release,
         "previous": previous,
         "by": report.operator(),
+        **({"reason": reason} if reason else {}),
     }
     with app.history.open("a+", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)

@@ -7,8 +7,6 @@ import pwd
 import subprocess
 from typing import TYPE_CHECKING
 
-from flask_apachectl import routing
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -40,9 +38,9 @@ def umask(app: App) -> int:
     return int(app.site.umask or "0022", 8)
 
 
-def become(app: App, command: Sequence[str]) -> None:
-    """Replace this process by a command of the app's."""
-    release, user = routing.live_release(app), pwd.getpwnam(app.site.user)
+def become(app: App, release: str, command: Sequence[str]) -> None:
+    """Replace this process by a command of the app's, in one of its releases."""
+    user = pwd.getpwnam(app.site.user)
     program, script = entry(app, release)
     os.chdir(app.releases / release / "app")
     os.initgroups(user.pw_name, user.pw_gid)

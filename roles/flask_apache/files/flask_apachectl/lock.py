@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths, routing
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files, report
+from flask_apachectl.host import facts, files, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from flask_apachectl.app import App
 
@@ -27,10 +28,11 @@ def held(app: App) -> Iterator[None]:
 
     Raises RefusedError, naming the holder, when it is not free after the app's ``lock_wait`` (seconds).
     """
-    with _locked(app.home / "lock", app.name, float(app.site.lock_wait)):
+    with _locked(app.home / "lock", app.name, float(app.site.lock_wait)) as note:
         try:
             sweep(app)
-            yield
+            with telling(note):
+                yield
         except OSError as error:
             raise RefusedError(f"{error}\n{routing.consequence(app)}") from None
 
@@ -40,6 +42,23 @@ def app_held(name: str, seconds: int) -> Iterator[None]:
     """Hold the lock of an app of which nothing but its home may be there."""
     with _locked(paths.SRV / name / "lock", name, float(seconds)):
         yield
+
+
+def telling(note: Callable[[str], None]) -> Iterator[None]:
+    """Let others read in the lock's file which step this command has reached."""
+    report.listeners.append(note)
+    try:
+        yield
+    finally:
+        report.listeners.remove(note)
+
+
+def holder(app: App) -> str:
+    """Say who holds the app's lock now, since when, and at which step; nothing when it is free. Takes no lock."""
+    text = facts.read(app.home / "lock").strip()
+    pid = re.search(r"\(pid (\d+)\)", text)
+    held = pid and re.search(rf"(?m)^\d+: FLOCK +\S+ +WRITE {pid[1]} ", facts.read(Path("/proc/locks")))
+    return text if held else ""
 
 
 @contextlib.contextmanager
@@ -53,8 +72,11 @@ def host_held() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, what: str, seconds: float) -> Iterator[None]:
-    """Hold the lock of a file. Raises RefusedError, naming the holder, when it is not free after some seconds."""
+def _locked(path: Path, what: str, seconds: float) -> Iterator[Callable[[str], None]]:
+    """Hold the lock of a file; yield what writes down a step in it, for others to read.
+
+    Raises RefusedError, naming the holder, when it is not free after some seconds.
+    """
     deadline = time.monotonic() + seconds
     with path.open("ab+", buffering=0) as file:
         os.fchmod(file.fileno(), 0o600)  # whoever can open it can hold it
@@ -68,11 +90,17 @@ def _locked(path: Path, what: str, seconds: float) -> Iterator[None]:
                 if time.monotonic() >= deadline:
                     raise RefusedError(f"{what} is being changed by {holder}: try again later") from None
                 time.sleep(0.2)
-        file.truncate(0)
-        with contextlib.suppress(OSError):  # a full disk: the command may be one that makes room
-            file.write(f"{report.operator()} (pid {os.getpid()}) since {report.timestamp()}".encode())
+        since = report.timestamp()
+
+        def note(step: str) -> None:
+            with contextlib.suppress(OSError):  # a full disk: the command may be one that makes room
+                file.truncate(0)
+                own = f"{report.operator()} (pid {os.getpid()}) since {since}"
+                file.write(f"{own}{f', at the step `{step}`' if step else ''}".encode())
+
+        note("")
         try:
-            yield
+            yield note
         finally:
             file.truncate(0)
 

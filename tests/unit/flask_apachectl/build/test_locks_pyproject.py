@@ -68,4 +68,5 @@ def test_a_poetry_project_without_a_lock_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[project\n", "\xff"], ids=repr)
 def test_a_damaged_pyproject_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_bytes(text.encode("latin-1"))
-    assert "pyproject.toml is not valid TOML" in refused(tmp_path, requirements=["pyproject.toml"])
+    told = refused(tmp_path, requirements=["pyproject.toml"])
+    assert told.startswith(("pyproject.toml is not valid TOML", "pyproject.toml must be UTF-8"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_apachectl.build.locks import requirements
+from flask_apachectl.build.locks import DependencyError, requirements
 from tests.unit.flask_apachectl.build.plans import (
     ONE,
     plan,
@@ -61,7 +61,7 @@ def test_a_missing_included_file_is_named(tmp_path: Path) -> None:
 
 def test_a_binary_requirements_file_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_bytes(b"\xff\xfe")
-    assert "requirements.txt cannot be read" in refused(tmp_path)
+    assert "requirements.txt must be UTF-8" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["-e .", "--editable=lib", "-e ./lib", "-e file:lib"])
@@ -118,3 +118,23 @@ def test_a_local_path_ties_the_virtual_environment_to_the_source(tmp_path: Path,
 def test_an_included_address_is_pips_business(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("-c https://example.com/constraints.txt\nflask\n")
     assert plan(tmp_path)["steps"] == [["-r", "requirements.txt"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("flask==3.1.0\r\n".encode("utf-16"), "must be UTF-8, got UTF-16"),
+        ("flask==3.1.0\r\n".encode("utf-16-le"), "must be UTF-8, got UTF-16"),
+        (b"flask\n# caf\xe9\n", r"must be UTF-8, got another encoding \(byte 0xe9 in line 2\)"),
+    ],
+    ids=["with a byte order mark", "without", "latin-1"],
+)
+def test_another_encoding_is_named_with_the_way_to_convert_it(tmp_path: Path, content: bytes, expected: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes(content)
+    with pytest.raises(DependencyError, match=f"the requirements file requirements.txt {expected}.*iconv -f"):
+        list(requirements.requirement_lines(tmp_path, "requirements.txt", set()))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes("flask\n".encode("utf-8-sig"))
+    assert list(requirements.requirement_lines(tmp_path, "requirements.txt", set())) == ["flask"]

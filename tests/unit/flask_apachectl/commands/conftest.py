@@ -152,10 +152,10 @@ class Machine:
         return apps.load_app(name)
 
     def tree(self) -> dict[str, str]:
-        """Return what is on the host: files, links and directories."""
+        """Return what is on the host but for the history: files, links and directories."""
         found = {}
         for path in sorted(self.root.rglob("*")):
-            if path.name not in ("lock", "host_lock"):
+            if path.name not in ("lock", "host_lock", "history.jsonl"):
                 text = f"-> {os.readlink(path)}" if path.is_symlink() else "/" if path.is_dir() else path.read_text()  # noqa: PTH115
                 found[str(path.relative_to(self.root))] = text.replace(str(self.root), "")
         return found

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_apachectl import paths
+from flask_apachectl import history, paths
 from flask_apachectl.commands import apply, inspect
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -119,6 +119,8 @@ def test_what_cannot_be_proved_is_not_installed(machine: Machine) -> None:
         "None of it has been installed. No release was live before, and none is now."
     )
     assert machine.drift("shop") == []
+    (refused,) = history.read(machine.app("shop"))
+    assert (refused["action"], refused["reason"]) == ("deploy refused", "Apache does not start … Syntax error")
 
 
 def test_a_new_entry_script_makes_processes_outdated(machine: Machine) -> None:

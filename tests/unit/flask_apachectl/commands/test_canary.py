@@ -37,7 +37,7 @@ def test_a_canary_is_promoted_or_aborted(host: Host) -> None:
     host.command("canary", canary=5, release=two)
     assert host.command("promote")["release"] == two == host.live()
     assert [entry["action"] for entry in history.read(host.app)] == [
-        *("deploy", "canary 10 %", "canary 50 %", "abort", "canary 5 %", "promote")
+        *("deploy", "canary 10 %", "canary 50 %", "abort", "promote refused", "canary 5 %", "promote")
     ]
 
 

@@ -25,6 +25,16 @@ def test_the_first_release_has_none_to_go_back_to(host: Host) -> None:
         host.command("rollback")
     with pytest.raises(RefusedError, match="x-1 was never live"):
         host.command("rollback", release="x-1")
+    rows = host.command("history")["history"]
+    assert [(row["action"], row["release"]) for row in rows] == [
+        ("rollback refused", None),
+        ("deploy", release),
+        ("rollback refused", None),
+        ("rollback refused", "x-1"),
+    ]
+    assert "reason" not in rows[1]
+    assert rows[3]["reason"].startswith("x-1 was never live")
+    assert "x-1 was never live" in host.command("history")["msg"]
 
 
 def test_a_rollback_behind_an_irreversible_release_is_refused_unless_forced(host: Host) -> None:

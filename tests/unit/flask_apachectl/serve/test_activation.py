@@ -44,7 +44,9 @@ def test_a_burst_of_errors_after_the_switch_switches_back(host: Host, monkeypatc
     monkeypatch.setattr(logs.AccessLog, "errors", lambda _: 3)
     with pytest.raises(RefusedError, match=f"3 requests of visitors with 5xx\nStill serving {good}"):
         host.deploy(SOURCES[1])
-    assert (host.live(), history.read(host.app)[-1]["action"]) == (good, "refused")
+    last = history.read(host.app)[-1]
+    assert (host.live(), last["action"]) == (good, "deploy refused")
+    assert last["reason"].endswith("answered 3 requests of visitors with 5xx")
     with pytest.raises(RefusedError, match="is the first one that was live"):
         host.command("rollback")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,8 @@ class Systemd:
                 for name in names
                 if name.startswith("flask")
             )
+        if command == "reset-failed":
+            return ""
         self.told += [f"{command} {name}" for name in names] or [command]
         for name in names:
             state = "activating" if name == self.dies else "active"
@@ -58,6 +61,7 @@ class Shop:
         patch.setattr(routing, "slot_release", lambda _app, _slot: self.live)
         patch.setattr(units, "journal", lambda unit: f"the end of {unit}")
         patch.setattr(units, "WORKERS_STAY_FOR", 0)
+        patch.setattr(units, "seconds_starved", lambda _state: 0.0)
         patch.setattr(os, "fchown", lambda *_: None)
         self.units = root / "UNITS"
         workers = [{"name": name, "instances": 1, "stop_timeout": 30} for name in ("queue", "clock")]
@@ -168,3 +172,83 @@ def test_the_target_is_enabled_while_there_are_units(shop: Shop) -> None:
     assert units.install(shop.app)
     assert not link.is_symlink()
     assert not (paths.UNITS / TARGET).exists()
+
+
+class Clock:
+    """A host's time, in which a worker's states follow each other."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, *, starved: float, ends_after: float) -> None:
+        self.now, self.share, self.ends_after = 100.0, starved, ends_after
+        patch.setattr(units, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
+        patch.setattr(units, "states", lambda _units: {QUEUE: self.state()})
+        patch.setattr(units, "seconds_starved", lambda _state: self.share * (self.now - 100))
+        patch.setattr(units, "journal", lambda _unit: "  no such table: job")
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+    def state(self) -> dict[str, str]:
+        """Return what systemd says: a worker's own time passes slowly while it is starved. It is restarted at once."""
+        own = (self.now - 100) * (1 - self.share)
+        runs = int(own / self.ends_after)
+        since = 100 + runs * self.ends_after / (1 - self.share)
+        return {
+            "ActiveState": "active",
+            "SubState": "running",
+            "Result": "success",
+            "NRestarts": str(runs),
+            "MainPID": "1",
+            "ActiveEnterTimestampMonotonic": str(int(since * 1e6)),
+        }
+
+
+@pytest.mark.parametrize("starved", [0, 0.5, 0.9])
+def test_a_worker_is_judged_by_its_own_time(monkeypatch: pytest.MonkeyPatch, starved: float) -> None:
+    clock = Clock(monkeypatch, starved=starved, ends_after=1000)
+    units.stays_up("one", [QUEUE])
+    own = (clock.now - 100) * (1 - starved)
+    assert units.WORKERS_STAY_FOR <= own < units.WORKERS_STAY_FOR + 0.3
+
+
+@pytest.mark.parametrize("starved", [0, 0.5, 0.9])
+def test_a_worker_that_ends_is_refused_however_busy_the_host(monkeypatch: pytest.MonkeyPatch, starved: float) -> None:
+    """It is restarted between two looks, so its state is always active."""
+    Clock(monkeypatch, starved=starved, ends_after=2)
+    with pytest.raises(RefusedError, match=r"does not stay up \(restarted 1 time\)") as told:
+        units.stays_up("one", [QUEUE])
+    assert "let a hook create it" in str(told.value)
+
+
+def test_a_host_that_is_too_busy_for_a_verdict_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, starved=0.99, ends_after=1000)
+    units.stays_up("one", [QUEUE])
+    assert units.STAY_WITHIN <= clock.now - 100 < units.STAY_WITHIN + 1
+
+
+@pytest.mark.parametrize(
+    ("count", "up", "state", "expected"),
+    [
+        (0, 1, "active", False),
+        (0, 0, "activating", False),  # its first start
+        (1, 5, "active", True),
+        (1, 61, "active", False),
+        (3, 61, "active", True),
+        (3, 181, "active", False),
+        (2000, 3, "active", True),
+        (2000, 601, "active", False),
+        (7, 0, "activating", True),
+    ],
+)
+def test_crash_looping_is_told_by_the_restarts(
+    monkeypatch: pytest.MonkeyPatch, count: int, up: float, state: str, *, expected: bool
+) -> None:
+    monkeypatch.setattr(units, "time", SimpleNamespace(monotonic=lambda: 5000.0))
+    since = str(int((5000 - up) * 1e6))
+    found = {"ActiveState": state, "NRestarts": str(count), "ActiveEnterTimestampMonotonic": since}
+    assert units.is_crash_looping(found) is expected
+
+
+def test_a_process_that_waits_for_a_processor_is_starved() -> None:
+    assert units.seconds_starved({"MainPID": str(os.getpid())}) >= 0
+    assert units.seconds_starved({"MainPID": "0"}) == units.seconds_starved({}) == 0

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import interpreter, paths, routing, venvs, wheelhouses
+from flask_apachectl import causes, interpreter, paths, routing, venvs, wheelhouses
 from flask_apachectl.build import credentials, staging
-from flask_apachectl.errors import RefusedError
+from flask_apachectl.errors import FailedProgramError, RefusedError
 from flask_apachectl.host import builder, files, programs, report
 
 if TYPE_CHECKING:
@@ -63,13 +63,14 @@ class BuildEnvironment:
         """Run a command and return its output. Raises RefusedError that tells the cause, without credentials."""
         try:
             return self.run_plain(*command, environment={**self.environment, **(environment or {})})
-        except RefusedError as failure:
+        except FailedProgramError as failure:
             forms = [
                 form
                 for _, *pair in credentials.of_addresses(self.app.index_urls)
                 for form in credentials.secret_forms(*pair)
             ]
-            cause = report.redact(f"{' '.join(command)}\n{failure}", forms)
+            known = causes.of_build(failure.output)
+            cause = report.redact("\n".join(filter(None, [" ".join(command), str(failure), known])), forms)
             raise RefusedError(
                 f"the virtual environment cannot be built: {cause}\n{routing.consequence(self.app)}"
             ) from None

@@ -11,10 +11,10 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, interpreter, paths, releases, routing, slots, venvs, wheelhouses
+from flask_apachectl import causes, environments, interpreter, paths, releases, routing, slots, venvs, wheelhouses
 from flask_apachectl.apache import server
 from flask_apachectl.build import environment, staging, static
-from flask_apachectl.errors import RefusedError
+from flask_apachectl.errors import FailedProgramError, RefusedError
 from flask_apachectl.host import files, manifest, programs, report
 from flask_apachectl.serve import hooks, start
 
@@ -209,10 +209,12 @@ def check(app: App, release: str, partial: Path) -> None:
     try:
         seconds = app.spec.health_timeout
         programs.run(command, user.pw_name, user.pw_gid, home=app.data, cwd=partial / "app", seconds=seconds)
-    except RefusedError as failure:
+    except FailedProgramError as failure:
         cause = str(failure).replace(f"{partial}/app/", "")
+        known = causes.of_app(failure.output)
+        between = "\n" if known else " "
+        remedy = known or "Correct the app, flask_apache_requirements or flask_apache_wsgi, then deploy again."
         raise RefusedError(
             f"{app.spec.wsgi} of release {release} cannot be loaded:\n{cause}\n"
-            f"{routing.consequence(app)} Correct the app, flask_apache_requirements or flask_apache_wsgi, then deploy "
-            "again."
+            f"{routing.consequence(app)}{between}{remedy}"
         ) from None

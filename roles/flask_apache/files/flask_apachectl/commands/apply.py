@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import declaration, lock, paths, routing, slots
+from flask_apachectl import declaration, history, lock, paths, routing, slots
 from flask_apachectl.apache import proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
@@ -40,7 +40,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         steps = _apache_steps(wanted)
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
-    with lock.held(app), lock.host_held():
+    with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
         _expect_safe_logs(app)
         steps = _apache_steps(wanted)
         differing = _changes(steps)

@@ -23,6 +23,7 @@ def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
         raise RefusedError("a canary needs two pools: flask_apache_strategy is rolling")
     with contextlib.ExitStack() as stack:
         if not options.plan:
+            stack.enter_context(history.attempt(app, "canary", options.release))
             stack.enter_context(lock.held(app))
             if options.declaration:
                 apply.expect_declaration(app, options.declaration)
@@ -57,7 +58,8 @@ def canary(app: App, options: argparse.Namespace) -> dict[str, Any]:
 
 def promote(app: App, _options: argparse.Namespace) -> dict[str, Any]:
     """Let the canary's release serve all visitors."""
-    with lock.held(app):
+    candidate = dict(routing.read(app).releases).get(routing.read(app).canary)
+    with history.attempt(app, "promote", candidate), lock.held(app):
         routes = routing.read(app)
         if not routes.canary:
             raise RefusedError("there is no canary to promote: see `flask-apachectl canary --help`")

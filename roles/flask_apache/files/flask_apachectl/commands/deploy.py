@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, lock, paths, releases, routing
+from flask_apachectl import environments, history, lock, paths, releases, routing
 from flask_apachectl.app import load_app
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
@@ -55,7 +55,7 @@ def prepare(options: argparse.Namespace) -> dict[str, Any]:
     if wanted:
         with lock.host_held():
             apply.make(wanted.directories)
-    with lock.held(app):
+    with history.attempt(app, "deploy", source), lock.held(app):
         if wanted:
             request.unpack(wanted)
             apply.replace_entry(app, wanted.files)
@@ -71,7 +71,7 @@ def before_start(app: App, options: argparse.Namespace) -> dict[str, Any]:
         commands = [shlex.join(programs.split(hook.run)) for hook in found]
         changed = changed and bool(commands)
         return {"changed": changed, "msg": f"would run {', '.join(commands)}" if changed else "nothing to do"}
-    with lock.held(app):
+    with history.attempt(app, "deploy", options.release), lock.held(app):
         apply.expect_declaration(app, options.declaration)
         if options.release not in releases.complete(app):
             raise RefusedError(f"there is no release {options.release}: see `flask-apachectl releases`")
@@ -90,7 +90,7 @@ def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:
         made = releases.as_made(app, options.release)
         changes = live != options.release or (paths.SYSTEMD.is_dir() and bool(units.due(made, options.release)))
         return {"changed": changes, "release": options.release, "msg": f"live is {live}, would be {options.release}"}
-    with lock.held(app):
+    with history.attempt(app, "deploy", options.release), lock.held(app):
         apply.expect_declaration(app, options.declaration)
         routes = routing.read(app)
         promoted = routes.canary and options.release == dict(routes.releases).get(routes.canary)
@@ -101,7 +101,7 @@ def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:
 
 def deploy(app: App, options: argparse.Namespace) -> dict[str, Any]:
     """Prepare and activate: the live source, with what is declared now, or another one that is on the host."""
-    with lock.held(app):
+    with history.attempt(app, "deploy", options.source), lock.held(app):
         source = options.source or routing.live_release(app).partition("-")[0]
         release = preparation.prepare(app, source)["release"]
         hooks.before_start(app, release, skip_once=False)

@@ -10,12 +10,13 @@ from flask_apachectl import app as apps
 from flask_apachectl import interpreter, paths, releases, routing, venvs
 from flask_apachectl.apache import server
 from flask_apachectl.commands import inspect
+from flask_apachectl.declaration import DamagedError
 from flask_apachectl.host import report
-from flask_apachectl.serve import health, pools, units
+from flask_apachectl.serve import condition, pools, units
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flask_apachectl.app import App
 
@@ -25,23 +26,38 @@ LEAST_SPACE = 200 * 2**20  # bytes; a virtual environment with its cache takes a
 SHOWN = 5  # paths
 
 
-def doctor(app: App, options: argparse.Namespace) -> dict[str, Any]:
-    """Look for what is wrong, and say what to do about it."""
-    damaged = drift(app, thorough=options.thorough)
-    rows = [{"check": name, "ok": not advice, "advice": advice} for name, advice in diagnose(app, damaged)]
+def doctor(options: argparse.Namespace) -> dict[str, Any]:
+    """Look for what is wrong with one app or with all of them, and say what to do about it."""
+    names = [options.app] if options.app else apps.present_apps()
+    rows = [row("", *finding) for finding in of_apache()]
+    damaged: list[str] = []
+    for name in names:
+        try:
+            app = apps.load_app(name)
+        except DamagedError as error:
+            rows.append(row(name, "its declaration can be read", str(error)))
+            continue
+        wrong = drift(app, thorough=options.thorough)
+        damaged += wrong
+        rows += [row(name, *finding) for finding in diagnose(app, wrong)]
     lines = [
-        f"{'ok' if row['ok'] else 'WRONG':<6} {row['check']}{': ' if row['advice'] else ''}{row['advice']}"
-        for row in rows
+        f"{'ok' if each['ok'] else 'WRONG':<6} {each['app'] + ': ' if each['app'] and len(names) > 1 else ''}"
+        f"{each['check']}{': ' if each['advice'] else ''}{each['advice']}"
+        for each in rows
     ]
-    failed = not all(row["ok"] for row in rows)
+    failed = not all(each["ok"] for each in rows)
     return {"checks": rows, "damaged": damaged, "failed": failed, "msg": "\n".join(lines)}
 
 
-def diagnose(app: App, damaged: list[str]) -> Iterator[Finding]:
-    """Yield what is checked; ``damaged`` is what is not as it should be on the disk."""
+def row(app: str, check: str, advice: str) -> dict[str, Any]:
+    """Return what was found, of an app or of the host."""
+    return {"app": app, "check": check, "ok": not advice, "advice": advice}
+
+
+def diagnose(app: App, drifted: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is checked of an app."""
     release = routing.slot_release(app, routing.live_slot(app))
-    yield from of_apache()
-    yield from of_files(damaged)
+    yield from of_files(drifted)
     yield "a release is live", "" if release else "run the role"
     yield from of_pools(app)
     if release:
@@ -64,8 +80,8 @@ def drift(app: App, *, thorough: bool) -> list[str]:
     return list(dict.fromkeys(inspect.drifted(app, apps.read_json(app.conf / "app.json"), thorough=thorough)))
 
 
-def of_files(wrong: list[str]) -> Iterator[Finding]:
-    """Look at what was installed, loaded and built."""
+def of_files(wrong: Sequence[str]) -> Iterator[Finding]:
+    """Say what was installed, loaded and built, and is not there as it was."""
     shown = ", ".join(wrong[:SHOWN]) + (f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
     yield "all files are as declared and built", f"{shown}: run the role" if wrong else ""
 
@@ -91,16 +107,21 @@ def of_visitors(app: App, release: str) -> Iterator[Finding]:
     yield "the release's Python is the host's", advice
     if not server.pid():
         return
-    if routing.read(app).maintenance:
-        yield "a visitor gets the app", "it is closed for maintenance"
-        return
-    answer = health.ask(app)
-    yield "a visitor gets the app", "" if health.is_healthy(app, answer) else health.explain(app, answer, release)
+    visited = condition.visit(app)
+    yield "a visitor gets the app", "" if visited.state == "up" else visited.told
 
 
 def of_units(app: App, release: str) -> Iterator[Finding]:
-    """Look at the workers and timers of the live release."""
-    due = units.due(app, release) if paths.SYSTEMD.is_dir() else {}
+    """Look at the workers and timers of the live release: a worker by its restarts, not by this moment's state."""
+    if not paths.SYSTEMD.is_dir():
+        return
+    due, states = units.due(app, release), units.states(units.declared(app))
     for unit in units.declared(app):
-        advice = f"it is not running it: see `journalctl --unit={unit}`, and run the role" if unit in due else ""
+        advice, state = "", states[unit]
+        if units.is_crash_looping(state):
+            since = report.duration(units.seconds_up(state))
+            now = f"the last time {since} ago" if state["ActiveState"] == "active" else f"now {state['SubState']}"
+            advice = f"it keeps ending, and was {units.reason(state)}, {now}: see `journalctl --unit={unit}`"
+        elif unit in due:
+            advice = f"it is not running it: see `journalctl --unit={unit}`, and run the role"
         yield f"{unit} runs {'the live release' if unit.endswith('.service') else ''}".rstrip(), advice

@@ -28,6 +28,7 @@ def rollback(app: App, options: argparse.Namespace) -> dict[str, Any]:
         return canary.abort(app, options)
     with contextlib.ExitStack() as stack:
         if not options.plan:
+            stack.enter_context(history.attempt(app, "rollback", options.release))
             stack.enter_context(lock.held(app))
         live = routing.slot_release(app, routing.live_slot(app))
         entries = history.read(app)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from flask_apachectl.errors import RefusedError
+from flask_apachectl.errors import FailedProgramError
 from flask_apachectl.host import report
 from flask_apachectl.host.builder import Builder
 
@@ -49,7 +49,7 @@ def run(
     """Run a command without root's rights, in a clean environment, and return its output. It ends with this process.
 
     What the command has started in its session ends with it; nothing at all that a command of a `Builder` has started
-    outlives it. Raises RefusedError with the end of the output when it fails or takes longer than ``seconds``.
+    outlives it. Raises FailedProgramError with the end of the output when it fails or takes longer than ``seconds``.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if re.match(r"(?i:\w+_proxy$)", name)},
@@ -83,7 +83,9 @@ def run(
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise RefusedError(f"did not finish within {seconds:.0f} s:\n{report.tail(_read(file))}") from None
+            output = _read(file)
+            problem = f"did not finish within {seconds:.0f} s:\n{report.tail(output)}"
+            raise FailedProgramError(problem, output) from None
         finally:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -92,7 +94,7 @@ def run(
                 user.end()
         output = _read(file)
     if process.returncode:
-        raise RefusedError(report.tail(output))
+        raise FailedProgramError(report.tail(output), output)
     return output
 
 

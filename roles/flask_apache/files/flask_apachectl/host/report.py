@@ -11,9 +11,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 TELLING = 6  # characters of a secret, below which it may be a part of any text
+LONGEST = 160  # characters of a line in a short text
 LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
 
@@ -56,11 +57,14 @@ def without_secrets(text: str) -> str:
 
 
 _steps: list[str] = []
+listeners: list[Callable[[str], object]] = []  # called with each step
 
 
 def say(text: str) -> None:
     """Print a line of progress: a step of the command, and what it is about."""
     _steps.append(text)
+    for tell in listeners:
+        tell(last_step())
     print(text, file=sys.stderr, flush=True)
 
 
@@ -79,9 +83,28 @@ def timestamp() -> str:
     return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def duration(seconds: float) -> str:
+    """Return a length of time in its largest unit, such as ``5 min``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def tail(text: str, lines: int = 25) -> str:
     """Return the last lines of a text, indented."""
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-lines:])
+
+
+def short(message: str) -> str:
+    """Return what a message of several lines says in one: its first line, and the last line of a program's output."""
+    first, *more = message.splitlines() or [""]
+    output = [line.strip() for line in more if line.startswith("  ") and line.strip()]
+    return " … ".join(_cut(line) for line in [first.rstrip(": "), *output[-1:]])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def table(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:

@@ -156,5 +156,4 @@ def confirm(app: App, release: str, go_back: Callable[[], None]) -> None:
                 units.follow(app)
             except RefusedError as another:
                 problem += f"\nBack again, {another}"
-        history.record(app, "refused", release, None)
         raise RefusedError(f"{problem}\n{routing.consequence(app)}") from None

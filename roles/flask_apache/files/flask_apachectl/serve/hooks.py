@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from flask_apachectl import interpreter, routing
+from flask_apachectl import causes, interpreter, routing
 from flask_apachectl.apache import server
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
@@ -41,10 +41,15 @@ def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
         report.say(f"hook    {at}: {shlex.join(command)}")
         failure, output = carry_out(app, release, command, hook.timeout)
         if failure:
-            raise RefusedError(
-                f"hook {at} of release {release.removeprefix('.').removesuffix('.partial')}: "
-                f"`{shlex.join(command)}` {failure}\n{report.tail(output)}".rstrip()
+            told = (
+                (
+                    f"hook {at} of release {release.removeprefix('.').removesuffix('.partial')}: "
+                    f"`{shlex.join(command)}` {failure}"
+                ),
+                report.tail(output),
+                causes.of_app(output),
             )
+            raise RefusedError("\n".join(filter(None, told)))
 
 
 def before_check(app: App, partial: Path) -> None:

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from flask_apachectl import paths, releases, routing, slots
+from flask_apachectl import causes, paths, releases, routing, slots
 from flask_apachectl.apache import server
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
@@ -86,7 +86,14 @@ def prove_well(app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[
         if pids <= pools.current(app, slot):
             return
     problem = "its processes exit soon after their first answers"
-    raise RefusedError(f"release {release} did not become healthy: {problem}\n{log.lines()}".rstrip())
+    raise unhealthy(release, problem, log)
+
+
+def unhealthy(release: str, problem: str, log: logs.ErrorLog) -> RefusedError:
+    """Return the error for a release that does not become healthy, with what the app logged and what that means."""
+    lines = log.lines()
+    told = (f"release {release} did not become healthy: {problem}", lines, causes.of_app(lines))
+    return RefusedError("\n".join(filter(None, told)))
 
 
 def probe(
@@ -131,7 +138,7 @@ def probe(
             if wrong[0].status and time.monotonic() - wrong_since > BAD_ANSWERS_FOR:
                 break
             time.sleep(0.2)
-    raise RefusedError(f"release {release} did not become healthy: {problem}\n{log.lines()}".rstrip())
+    raise unhealthy(release, problem, log)
 
 
 def cool(app: App) -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import paths, releases, routing
+from flask_apachectl import causes, paths, releases, routing
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files, report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from flask_apachectl.app import App
 
-WORKERS_STAY_FOR = 3.0  # seconds for which a restarted worker must live on
+WORKERS_STAY_FOR = 3.0  # seconds of its own for which a restarted worker must live on
+STAY_WITHIN = 60.0  # seconds after which a worker that lives on is believed, however busy the host is
+CALM = 60.0  # seconds that a worker must have run for each of its restarts, so that it does not count as crash-looping
+MOST_RESTARTS = 10  # that count so
 
 
 def systemctl(*arguments: str) -> str:
@@ -116,10 +120,38 @@ def install(app: App) -> bool:
 
 def states(units: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return systemd's properties of some units."""
-    names = "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,NextElapseUSecRealtime"
+    names = (
+        "Id,ActiveState,SubState,MainPID,NRestarts,Result,ExecMainStatus,NextElapseUSecRealtime,"
+        "ActiveEnterTimestampMonotonic"
+    )
     blocks = systemctl("show", f"--property={names}", "--", *units).strip().split("\n\n") if units else []
     states = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
     return {state["Id"]: state for state in states}
+
+
+def restarts(state: Mapping[str, str]) -> int:
+    """Return how often systemd has restarted a worker that ended by itself, since it was started on purpose."""
+    return int(state.get("NRestarts") or 0)
+
+
+def seconds_up(state: Mapping[str, str]) -> float:
+    """Return for how long a unit has been active, by the clock that systemd and this process share; 0 if it is not."""
+    since = int(state.get("ActiveEnterTimestampMonotonic") or 0)
+    return max(0.0, time.monotonic() - since / 1e6) if since and state["ActiveState"] == "active" else 0.0
+
+
+def seconds_starved(state: Mapping[str, str]) -> float:
+    """Return for how long a worker's main process was ready to run and got no processor."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int(state.get("MainPID") or 0)
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return 0.0
+
+
+def is_crash_looping(state: Mapping[str, str]) -> bool:
+    """Tell whether a worker keeps ending: its restarts say so, though it may be running at this moment."""
+    count = min(restarts(state), MOST_RESTARTS)
+    return count > 0 and seconds_up(state) < count * CALM
 
 
 def noted(app: App) -> dict[str, str]:
@@ -192,6 +224,7 @@ def follow(app: App) -> bool:
         files.write(app.home / "units.json", json.dumps(stay), mode=0o600)
         seconds = max((worker.stop_timeout for worker in app.spec.workers), default=0)
         report.say(f"restart {' '.join(changed)}; a running job has up to {seconds} s to end")
+        systemctl("reset-failed", *changed)  # also the count of restarts
         systemctl("restart", *changed)
         stays_up(release, list(changed))
         if app.site.manage_service:
@@ -201,18 +234,33 @@ def follow(app: App) -> bool:
 
 
 def stays_up(release: str, units: Sequence[str]) -> None:
-    """See the restarted units run on for a while. Raises RefusedError, with the journal's last lines, otherwise."""
-    pids = {unit: state.get("MainPID") for unit, state in states(units).items()}
-    deadline = time.monotonic() + (WORKERS_STAY_FOR if any(unit.endswith(".service") for unit in units) else 0)
+    """See the restarted units run on for a while. Raises RefusedError, with the journal's last lines, otherwise.
+
+    What counts is systemd's count of restarts, and each worker's own time: since its own start, without the time for
+    which it got no processor. On a busy host, a worker may need long until it fails.
+    """
+    deadline = time.monotonic() + STAY_WITHIN
     while True:
+        settled = True
         for unit, state in states(units).items():
-            if state["ActiveState"] != "active" or state.get("MainPID") != pids[unit]:
-                raise RefusedError(
-                    f"release {release}: {unit} does not stay up ({state['Result']}):\n{journal(unit)}".rstrip()
-                )
-        if time.monotonic() >= deadline:
+            if state["ActiveState"] != "active" or restarts(state):
+                last = journal(unit)
+                told = (f"release {release}: {unit} does not stay up ({reason(state)}):", last, causes.of_app(last))
+                raise RefusedError("\n".join(filter(None, told)))
+            if unit.endswith(".service"):
+                settled &= seconds_up(state) - seconds_starved(state) >= WORKERS_STAY_FOR
+        if settled or time.monotonic() >= deadline:
             return
         time.sleep(0.2)
+
+
+def reason(state: Mapping[str, str]) -> str:
+    """Say in systemd's words why a worker is not up."""
+    count = restarts(state)
+    times = f"restarted {count} time{'s' if count > 1 else ''}" if count else ""
+    return (
+        ", ".join(filter(None, [state["Result"] if state["Result"] != "success" else "", times])) or state["SubState"]
+    )
 
 
 def journal(unit: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import re
 import sys
@@ -42,13 +43,34 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def read_text(path: Path, what: str) -> str:
+    """Return a file's text, which must be UTF-8; ``what`` names it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DependencyError(f"{what} cannot be read: {error.strerror or error}") from None
+    found = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\0" in content else ""
+    if not found:
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise DependencyError(
+                f"{what} must be UTF-8, got another encoding (byte 0x{content[error.start]:02x} in line {line}): "
+                f"convert it, such as by `iconv -f WINDOWS-1252 -t UTF-8 {path.name} >new && mv new {path.name}`"
+            ) from None
+    raise DependencyError(
+        f"{what} must be UTF-8, got {found}, which `pip freeze > {path.name}` writes in Windows PowerShell: convert it "
+        f"by `iconv -f UTF-16 -t UTF-8 {path.name} >new && mv new {path.name}`, or write it by "
+        f"`pip freeze | Out-File -Encoding ascii {path.name}`"
+    )
+
+
 def read_toml(path: Path) -> Table:
     """Return a TOML file's content."""
     try:
-        found: Table = module("tomllib", "pip._vendor.tomli").loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DependencyError(f"{path.name} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of the syntax, or of the encoding
+        found: Table = module("tomllib", "pip._vendor.tomli").loads(read_text(path, path.name))
+    except ValueError as error:
         raise DependencyError(f"{path.name} is not valid TOML: {error}") from None
     return found
 

@@ -19,11 +19,7 @@ def requirement_lines(source: Path, name: str, seen: set[Path]) -> Iterator[str]
     if path in seen:
         return
     seen.add(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DependencyError(f"the requirements file {name} cannot be read: {error}") from None
-    for line in text.splitlines():
+    for line in lockfile.read_text(path, f"the requirements file {name}").splitlines():
         yield line
         included = re.match(r"(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", line.strip())
         if included and "://" not in included[1]:

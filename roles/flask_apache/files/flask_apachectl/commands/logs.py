@@ -1,0 +1,192 @@
+"""Show an app's logs: requests, errors, and what its workers and timers say, in the order of time."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import re
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask_apachectl import paths, releases, routing
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.serve import units
+from flask_apachectl.serve.logs import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from flask_apachectl.app import App
+
+BLOCK = 65536  # bytes of a file that are read at once, from its end
+COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
+EVERY = 0.3  # seconds between two looks for new lines
+# When a line was written: a pattern of it, and its format.
+MOMENTS = (
+    (re.compile(r"^\[(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d\.\d+ \d{4})\]"), "%a %b %d %H:%M:%S.%f %Y"),
+    (re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"), "%d/%b/%Y:%H:%M:%S %z"),
+    (re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+[+-]\d\d:?\d\d) "), "%Y-%m-%dT%H:%M:%S.%f%z"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a log: when it was written (seconds since 1970), which log, and its text."""
+
+    moment: float
+    log: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The logs to show: files by their names, and systemd's units."""
+
+    files: dict[str, Path]
+    units: Sequence[str]
+
+
+def logs(app: App, options: argparse.Namespace) -> dict[str, Any]:
+    """Show the app's logs, together or one of them; its workers' and timers' come from the journal."""
+    if options.follow and options.json:
+        raise RefusedError("--follow has no end, so it cannot be one JSON object: leave out --json or --follow")
+    wanted = choose(app, options)
+    following = [(name, Log(str(path))) for name, path in wanted.files.items()] if options.follow else []
+    found = last_lines(wanted, options.lines)
+    together = not (options.access or options.error or options.worker)
+    texts = [shown(line.log, line.text, together=together) for line in found]
+    if not options.follow:
+        return {"lines": [vars(line) for line in found], "msg": "\n".join(texts)}
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        for text in texts:
+            print(text, flush=True)
+        follow(following, wanted.units, together=together)
+    return {"msg": ""}
+
+
+def choose(app: App, options: argparse.Namespace) -> Chosen:
+    """Return the logs that are asked for."""
+    made = releases.as_made(app, routing.slot_release(app, routing.live_slot(app)))
+    files = {"access": Path(app.site.access_log), "error": Path(app.site.error_log)}
+    files = {name: path for name, path in files.items() if path.is_file() or not path.exists()}  # no /dev/stderr
+    prefix = f"flask-apache-{app.name}-"
+    services = {unit: re.sub(r"\.timer$", ".service", unit) for unit in units.declared(made)}
+    names = {service: re.sub(r"(@\d+)?\.service$", "", service.removeprefix(prefix)) for service in services.values()}
+    if options.worker:
+        found = [service for service, name in names.items() if name == options.worker]
+        if not found:
+            known = ", ".join(sorted(set(names.values()))) or "none"
+            raise RefusedError(f"there is no worker or timer {options.worker}; workers and timers: {known}")
+        return Chosen({}, found)
+    if options.access or options.error:
+        name = "access" if options.access else "error"
+        return Chosen({each: path for each, path in files.items() if each == name}, [])
+    return Chosen(files, list(names))
+
+
+def last_lines(wanted: Chosen, count: int) -> list[Line]:
+    """Return the last lines of all logs together, in the order of time."""
+    found = [line for name, path in wanted.files.items() for line in dated(name, last_of(path, count))]
+    found += journal(wanted.units, count)
+    return sorted(found, key=lambda line: line.moment)[-count:] if count else []
+
+
+def last_of(path: Path, count: int) -> list[str]:
+    """Return the last lines of a log; if it has fewer, also of the files that it was before it was rotated."""
+    lines: list[str] = []
+    with contextlib.suppress(OSError):
+        now = path.stat() if path.exists() else None
+        named = {*path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.stem}.*{path.suffix}")}
+        older = [each for each in named if each.suffix not in COMPRESSED]
+        older = [each for each in older if now is None or each.stat().st_ino != now.st_ino]
+        older.sort(key=lambda each: each.stat().st_mtime, reverse=True)
+        for each in [*([path] if now else []), *older]:
+            if len(lines) >= count:
+                break
+            lines = end_of(each, count - len(lines)) + lines
+    return lines
+
+
+def end_of(path: Path, count: int) -> list[str]:
+    """Return the last lines of a file, which may be large."""
+    content = b""
+    with path.open("rb") as file:
+        position = file.seek(0, 2)
+        while position and content.count(b"\n") <= count:
+            size = min(BLOCK, position)
+            position = file.seek(position - size)
+            content = file.read(size) + content
+    return content.decode(errors="replace").splitlines()[-count:] if count else []
+
+
+def dated(log: str, texts: Iterable[str]) -> Iterator[Line]:
+    """Yield lines with their times; one without a time belongs to the line before it."""
+    moment = 0.0
+    for text in texts:
+        moment = moment_of(text) or moment
+        yield Line(moment, log, text)
+
+
+def moment_of(text: str) -> float:
+    """Return when a line was written, in seconds since 1970, or 0 if it does not say so."""
+    for pattern, form in MOMENTS:
+        found = pattern.search(text)
+        if found:
+            with contextlib.suppress(ValueError, OverflowError):
+                return dt.datetime.strptime(found[1], form).timestamp()  # noqa: DTZ007 - Apache's is local
+    return 0.0
+
+
+def journal_command(services: Sequence[str], *more: str) -> list[str]:
+    """Return the command that prints the journal of some units."""
+    return ["journalctl", "--quiet", "--output=short-iso-precise", *(f"--unit={unit}" for unit in services), *more]
+
+
+def journal(services: Sequence[str], count: int) -> list[Line]:
+    """Return the last lines of the journal of some units."""
+    if not services or not paths.SYSTEMD.is_dir():
+        return []
+    command = journal_command(services, f"--lines={count}")
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+    return list(dated("journal", done.stdout.splitlines()))
+
+
+def follow(files: Sequence[tuple[str, Log]], services: Sequence[str], *, together: bool) -> None:
+    """Print what is written from now on, until this program is ended."""
+    process = None
+    if services and paths.SYSTEMD.is_dir():
+        command = journal_command(services, "--follow", "--lines=0")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        threading.Thread(target=hand_on, args=(process, together), daemon=True).start()
+    try:
+        while True:
+            for name, log in files:
+                for text in log.lines():
+                    print(shown(name, text.rstrip("\n"), together=together), flush=True)
+            time.sleep(EVERY)
+    finally:
+        if process:
+            process.terminate()
+
+
+def hand_on(process: subprocess.Popen[str], together: bool) -> None:  # noqa: FBT001 - a thread's argument
+    """Print what a process prints."""
+    for text in process.stdout or ():
+        print(shown("journal", text.rstrip("\n"), together=together), flush=True)
+
+
+def shown(log: str, text: str, *, together: bool) -> str:
+    """Return a line as it is shown: with the log's name where several are shown together."""
+    return f"{log:<7} {text}" if together else text
+
+
+def number(text: str) -> int:
+    """Return how many lines are asked for."""
+    if not re.fullmatch(r"\d{1,6}", text):
+        raise argparse.ArgumentTypeError(f"N must be a number from 0 to 999999, got {text}")
+    return int(text)
