@@ -215,5 +215,7 @@ if __name__ == "__main__":
         explain(error)
         sys.exit(1)
 else:
+    if not sys.modules["mod_wsgi"].process_group:
+        raise RuntimeError("this process is Apache's own: an app runs in the daemon processes of its pools only")
     sys.stdout = sys.stderr = ErrorLog()
     application = logged(build())

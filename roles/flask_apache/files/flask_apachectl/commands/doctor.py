@@ -95,8 +95,7 @@ def of_visitors(app: App, release: str) -> Iterator[Finding]:
     if routing.read(app).maintenance:
         yield "a visitor gets the app", "it is closed for maintenance"
         return
-    answer = health.ask(app)
-    yield "a visitor gets the app", "" if health.is_healthy(app, answer) else health.explain(app, answer, release)
+    yield "a visitor gets the app", health.wrong_for_visitors(app, release)
 
 
 def of_units(app: App, release: str) -> Iterator[Finding]:
