@@ -371,5 +371,7 @@ if __name__ == "__main__":
         end(1)
     end(0)
 else:
+    if not sys.modules["mod_wsgi"].process_group:
+        raise RuntimeError("this process is Apache's own: an app runs in the daemon processes of its pools only")
     open_streams()
     application = logged(build())

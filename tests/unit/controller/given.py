@@ -31,7 +31,12 @@ HOST: dict[str, Any] = {
     "distribution_version": "12",
     "python": "3.11",
     "distribution_python": "3.11",
-    "listeners": {"80": "apache2 (pid 7)", "8080": "nginx (pid 12)"},
+    "listeners": [
+        {"address": "::", "port": 80, "program": "apache2", "holder": "apache2 (pid 7)"},
+        {"address": "127.0.0.1", "port": 8080, "program": "nginx", "holder": "nginx (pid 12)"},
+    ],
+    "apache_installed": True,
+    "apache_running": True,
     "user": None,
     "build_user": None,
     "systemd": True,
@@ -52,9 +57,18 @@ HOST: dict[str, Any] = {
     ],
     "configuration": {
         "sites": [
-            {"file": "/etc/apache2/sites-enabled/000-default.conf", "port": 80, "hosts": [], "stock": True},
-            {"file": "/etc/blog.conf", "port": 81, "hosts": ["blog.example.com"], "stock": False},
-        ]
+            {"file": "/etc/default.conf", "line": 1, "address": "*", "port": 80, "names": ["this-host"], "stock": True},
+            {
+                "file": "/etc/blog.conf",
+                "line": 7,
+                "address": "*",
+                "port": 81,
+                "names": ["blog.example.com", "*.blog.example.com"],
+                "stock": False,
+            },
+        ],
+        "listens": [{"address": "", "port": port, "file": "/etc/ports.conf", "line": port} for port in (80, 81)],
+        "main": "",
     },
 }
 

@@ -55,6 +55,8 @@ def apache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(paths, "ETC", tmp_path / "etc")
     (tmp_path / "etc/vhosts").mkdir(parents=True)
     monkeypatch.setattr(others, "PAGE", tmp_path / "html")
+    monkeypatch.setattr(others, "everything", lambda: others.BARE)
+    monkeypatch.setattr(others, "forget", lambda: None)
     monkeypatch.setattr(facts, "output", lambda *_command: "")
     return path
 

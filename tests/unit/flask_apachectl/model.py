@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PYTHON = "3.11"
 PROCESSES = 2
+ADDRESS = "127.0.0.1"
 SOURCES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd")
 BROKEN = "eeeeeeeeeeee"  # builds and imports, but answers 500
 CHANGES: dict[str, Any] = {
@@ -103,8 +104,9 @@ class Apache:
         """Tell whether a process started before its slot got its release."""
         return bool(process.started < self.moved.get(process.slot, 0))
 
-    def ask(self, app: App, token: str = "") -> health.Answer:
+    def ask(self, app: App, token: str = "", address: str = "") -> health.Answer:
         """Answer from the pool that the map names; its processes take turns."""
+        assert address in ("", ADDRESS)
         entries = dict(line.split() for line in app.map.read_text().splitlines()[1:])
         slot = entries.get(f"probe-{token}") if token else entries["live"].split("|")[0]
         pids = [pid for pid, process in self.processes.items() if process[0] == slot]
@@ -187,6 +189,8 @@ class Host:
         )
         replaced: tuple[tuple[ModuleType | type, str, Any], ...] = (
             (server, "pid", lambda: 7 if apache.running else None),
+            (server, "addresses", lambda _app: (ADDRESS,)),
+            (server, "loaded_at", lambda _app, _address: "a digest"),
             (pools, "daemon_processes", apache.daemon_processes),
             (pools, "is_outdated", apache.is_outdated),
             (health, "ask", apache.ask),

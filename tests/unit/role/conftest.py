@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.declaration import Derived, derive
-from controller.files import Template, apache_files, shared, templates, unit_files, wsgi_load
+from controller.files import Template, apache_files, server, templates, unit_files, vhost, wsgi_load
 from tests.unit.programs import ROLE, load
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
@@ -28,7 +28,8 @@ def files(derived: Derived) -> dict[str, Template]:
     own = [*templates(derived), *apache_files(derived), *unit_files(derived), *([load] if load else [])]
     return {
         **{name_of(file): file for file in own},
-        **{f"{file.template}:{name}": file for variants in shared(derived).values() for name, file in variants.items()},
+        **{f"{file.template}:{name}": file for name, file in vhost(derived).items()},
+        server().template: server(),
     }
 
 

@@ -53,9 +53,12 @@ def test_a_probe_comes_from_this_machine_and_has_a_token(rendered: Rendered) -> 
     conditions = {
         test: pattern for test, pattern, *_ in directives(rendered["names"]["apache/app.conf.j2"], "RewriteCond")
     }
-    address = conditions["%{CONN_REMOTE_ADDR}"]
-    assert all(re.search(address, ip) for ip in ("127.0.0.1", "127.0.1.1", "::1"))
-    assert not any(re.search(address, ip) for ip in ("192.0.2.1", "1270.0.0.1", "2001:db8::1", "::10"))
+    address = conditions["%{CONN_REMOTE_ADDR}=%{SERVER_ADDR}"]
+    own = ("127.0.0.1", "127.0.1.1", "::1")
+    others = ("192.0.2.1", "1270.0.0.1", "2001:db8::1", "::10")
+    assert all(re.search(address, f"{ip}={server}") for ip in own for server in (*own, *others))
+    assert all(re.search(address, f"{ip}={ip}") for ip in others)  # from this machine, to an address of its own
+    assert not any(re.search(address, f"{ip}={server}") for ip in others for server in {*own, *others} - {ip})
     token = conditions["%{HTTP:X-Flask-Apache-Probe}"]
     assert re.search(token, "0123456789abcdef" * 2)
     assert not any(re.search(token, text) for text in ("", "live", "0" * 31, "0" * 33, "0" * 32 + "}"))

@@ -63,22 +63,21 @@ def unit_files(derived: Derived) -> list[Template]:
     return [*found, Template("systemd/target.j2", f"{UNITS}/{own.target}")] if found else []
 
 
-def shared(derived: Derived) -> dict[str, dict[str, Template]]:
-    """Return every variant of the files that apps share.
+def vhost(derived: Derived) -> dict[str, Template]:
+    """Return every variant of the app's virtual host.
 
-    Which one a host needs depends on all its apps and its other sites: the engine chooses when it writes them.
+    Which one a host needs depends on its other sites: the engine chooses when it writes it.
     """
-    vhost, server = derived.paths.vhost_file, f"{APACHE}/conf-available/flask-apache.conf"
+    path = derived.paths.vhost_file
     return {
-        "vhost": {
-            "listen": Template("apache/vhost.conf.j2", vhost, variables={"listen": True}),
-            "plain": Template("apache/vhost.conf.j2", vhost, variables={"listen": False}),
-        },
-        "server": {
-            "restricted": Template("apache/server.conf.j2", server, variables={"embedded": False}),
-            "embedded": Template("apache/server.conf.j2", server, variables={"embedded": True}),
-        },
+        "listen": Template("apache/vhost.conf.j2", path, variables={"listen": True}),
+        "plain": Template("apache/vhost.conf.j2", path, variables={"listen": False}),
     }
+
+
+def server() -> Template:
+    """Return what mod_wsgi is told for the whole Apache."""
+    return Template("apache/server.conf.j2", f"{APACHE}/conf-available/flask-apache.conf")
 
 
 def wsgi_load(derived: Derived) -> Template | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.controller.given import errors, refused, variables
+from tests.unit.controller.given import HOST, errors, refused, variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,15 +131,15 @@ def test_a_site_that_cannot_be_is_refused(source: Path, own: dict[str, Any], lin
         (
             {"port": "81", "server_name": "blog.example.com"},
             (
-                "flask_apache_server_name must not be the name of another site, got 'blog.example.com'; /etc/blog.conf "
-                "serves it already: set another name or another port"
+                "flask_apache_server_name must not be the name of another site, got 'blog.example.com'; "
+                "/etc/blog.conf:7 serves it: set another name or another port, or change that site"
             ),
         ),
         (
             {"port": 81, "default_server": "yes"},
             (
                 "flask_apache_default_server must be false, got 'yes'; true would take requests away from "
-                "/etc/blog.conf: set false and a server name, or another port"
+                "/etc/blog.conf:7: set false and a server name, or another port"
             ),
         ),
     ],
@@ -155,3 +155,65 @@ def test_another_port_has_another_default(source: Path) -> None:
 
 def test_a_neighbour_of_an_older_role_is_no_traceback(source: Path) -> None:
     assert errors(variables(source), apps=[{}, {"app": "old"}]) == []
+
+
+def test_a_wildcard_of_another_app_takes_no_name(source: Path) -> None:
+    """Unless that app is the default server, which Apache asks first."""
+    (shop,) = HOST["apps"]
+    wild = {**shop, "server_aliases": ["*.example.com"], "default_server": False}
+    assert errors(variables(source), apps=[wild]) == []
+    assert errors(variables(source), apps=[{**wild, "default_server": True}]) == [
+        (
+            "flask_apache_server_aliases must not leave www.example.com to *.example.com, got []; www.example.com has "
+            "that name beside shop.example.com, which Apache asks first: remove one of the two"
+        )
+    ]
+    own = {"server_aliases": ["*.eu.example.com"]}
+    assert errors(variables(source, **own), apps=[wild]) == []
+    assert len(errors(variables(source, **own), apps=[{**wild, "server_aliases": ["a.eu.example.com", "*.com"]}])) == 1
+
+
+LISTEN = {"file": "/etc/apache2/ports.conf", "line": 5}
+
+
+@pytest.mark.parametrize(
+    ("listens", "own", "line"),
+    [
+        (
+            [{"address": "", "port": 8080, **LISTEN}],
+            {},
+            (
+                "host: the port must be free of other programs where Apache listens, got a Listen for 8080; nginx "
+                "(pid 12) has it: stop that program, or remove that Listen from /etc/apache2/ports.conf:5"
+            ),
+        ),
+        ([{"address": "192.0.2.1", "port": 8080, **LISTEN}], {}, ""),
+        ([{"address": "192.0.2.1", "port": 8080, **LISTEN}], {"port": 8080}, ""),
+        ([{"address": "", "port": 8080, **LISTEN}], {"manage_service": False}, ""),
+    ],
+)
+def test_every_port_that_apache_will_try_is_looked_at(
+    source: Path, listens: list[dict[str, Any]], own: dict[str, Any], line: str
+) -> None:
+    configuration = {"sites": [], "listens": listens, "main": ""}
+    found = errors(variables(source, **own), apache_running=False, apps=[], configuration=configuration)
+    assert found == ([line] if line else [])
+
+
+def test_a_site_that_came_later_leaves_the_default_server_as_it_is(source: Path) -> None:
+    (shop,) = HOST["apps"]
+    (_, blog) = HOST["configuration"]["sites"]
+    own = {"app": "shop", "user": "shop", "server_name": "shop.example.com", "default_server": True}
+    for address, count in (("*", 0), ("192.0.2.1", 1)):
+        sites = [{**blog, "port": 80, "address": address}]
+        assert len(errors(variables(source, **own), configuration={**HOST["configuration"], "sites": sites})) == count
+    assert shop["default_server"]
+
+
+def test_what_the_main_server_has_is_kept(source: Path) -> None:
+    configuration = {**HOST["configuration"], "sites": [], "main": "/srv/main"}
+    own = {"default_server": True}
+    (found,) = errors(variables(source, **own), apps=[], configuration=configuration)
+    assert "take requests away from Apache's main server (DocumentRoot /srv/main)" in found
+    assert errors(variables(source, **own, port=82), apps=[], configuration=configuration) == []
+    assert errors(variables(source), apps=[], configuration=configuration) == []

@@ -28,8 +28,8 @@ def rendered(name: str, own: Site, *, wsgi_load: str = "") -> Declared:
     return Declared(
         fragment=(paths.ETC / f"vhosts/{site.vhost(own)}/{number}-{name}.conf", f"# {name} {site.PLACEHOLDER}\n"),
         pools=(paths.APACHE / f"conf-available/flask-apache-{name}.conf", f"# pools of {name}\n"),
-        vhost={kind: f"# {site.vhost(own)}, {kind}\n" for kind in ("listen", "plain")},
-        server={kind: f"# {kind}\n" for kind in ("restricted", "embedded")},
+        vhost={kind: f"# {kind}\n<VirtualHost {site.ADDRESSES}>\n" for kind in ("listen", "plain")},
+        server="# server\n",
         modules=("headers", "rewrite"),
         wsgi_load=wsgi_load,
     )

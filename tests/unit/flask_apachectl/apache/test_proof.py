@@ -25,7 +25,7 @@ def without_namespaces(configtest: Callable[[Path], str]) -> Callable[..., Done]
     def run(command: Sequence[str], **_: object) -> Done:
         if command[0] == "unshare":
             return subprocess.CompletedProcess(command, 1, "", "Operation not permitted")
-        said = configtest(Path(command[-1]))
+        said = configtest(Path(command[command.index("-d") + 1]))
         return subprocess.CompletedProcess(command, int(bool(said)), "", said)
 
     return run

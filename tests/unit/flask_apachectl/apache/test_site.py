@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import paths
-from flask_apachectl.apache import site
+from flask_apachectl.apache import others, site
+from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
 from tests.unit.flask_apachectl.apache.hosts import STOCK, Apaches, enabled, make, rendered, tree
@@ -39,9 +40,9 @@ def test_an_app(host: Apaches) -> None:
     assert found["conf-enabled/flask-apache-shop.conf"] == "-> ../conf-available/flask-apache-shop.conf"
     assert found["conf-enabled/flask-apache.conf"] == "-> ../conf-available/flask-apache.conf"
     assert found["conf-available/flask-apache-shop.conf"] == "# pools of shop\n"
-    assert found[f"sites-enabled/flask-apache-{WWW}.conf"] == f"-> ../sites-available/flask-apache-{WWW}.conf"
+    assert found[f"sites-enabled/zz-flask-apache-{WWW}.conf"] == f"-> ../sites-available/flask-apache-{WWW}.conf"
     assert found["mods-enabled/rewrite.load"] == "-> ../mods-available/rewrite.load"
-    assert enabled() == ["000-default.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
     assert enabled("mods") == ["headers.load", "rewrite.load", "wsgi.conf", "wsgi.load"]
     assert host.deploy("shop") == []
 
@@ -66,7 +67,7 @@ def test_a_default_server_comes_first_and_takes_the_place_of_the_distributions_p
     kept = paths.APACHE / "sites-available" / site.REPLACED
     assert str(kept.readlink()) == STOCK
     host.deploy("shop", default_server=False)
-    assert enabled() == ["000-default.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
     assert str((paths.APACHE / "sites-enabled/000-default.conf").readlink()) == STOCK
     assert not kept.is_symlink()
 
@@ -74,13 +75,13 @@ def test_a_default_server_comes_first_and_takes_the_place_of_the_distributions_p
 def test_another_app_leaves_the_default_server_as_it_is(host: Apaches) -> None:
     host.deploy("shop", default_server=True)
     host.deploy("blog", **IN_BLOG)
-    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"flask-apache-{BLOG}.conf"]
+    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"zz-flask-apache-{BLOG}.conf"]
     host.deploy("forum", mount="/forum")  # below the same name
-    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"flask-apache-{BLOG}.conf"]
+    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"zz-flask-apache-{BLOG}.conf"]
     host.remove("blog")
     assert enabled() == [f"00-flask-apache-{WWW}.conf"]
     host.remove("shop")
-    assert enabled() == ["000-default.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
 
 
 def test_a_page_that_is_no_link_is_somebodys(host: Apaches) -> None:
@@ -107,7 +108,7 @@ def test_apps_below_one_name_share_a_virtual_host(host: Apaches) -> None:
     host.deploy("forum", mount="/forum")
     vhost = paths.ETC / "vhosts" / WWW
     assert listed(vhost) == ["993-forum.conf", "998-shop.conf"]  # the deepest mount comes first
-    assert enabled() == ["000-default.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
     host.remove("shop")
     assert listed(vhost) == ["993-forum.conf"]
     assert enabled("conf") == ["flask-apache-forum.conf", "flask-apache.conf"]
@@ -127,7 +128,7 @@ def test_an_app_moves_to_another_virtual_host(host: Apaches) -> None:
     host.deploy("shop")
     host.deploy("shop", **IN_BLOG)
     assert listed(paths.ETC / "vhosts") == [BLOG]
-    assert enabled() == ["000-default.conf", f"flask-apache-{BLOG}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{BLOG}.conf"]
     assert not (paths.APACHE / f"sites-available/flask-apache-{WWW}.conf").exists()
 
 
@@ -136,7 +137,7 @@ def test_a_virtual_host_stays_while_another_app_is_in_it(host: Apaches) -> None:
     host.deploy("forum", mount="/forum")
     host.deploy("shop", **IN_BLOG)
     assert listed(paths.ETC / "vhosts" / WWW) == ["993-forum.conf"]
-    assert enabled() == ["000-default.conf", f"flask-apache-{BLOG}.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{BLOG}.conf", f"zz-flask-apache-{WWW}.conf"]
 
 
 def test_an_app_moves_to_another_mount(host: Apaches) -> None:
@@ -158,7 +159,7 @@ def test_a_deserted_virtual_host_goes() -> None:
     steps = site.wanted({"shop": shop().site}, "shop", rendered("shop", shop().site))
     make(steps)
     assert listed(paths.ETC / "vhosts") == [WWW]
-    assert enabled() == ["000-default.conf", f"flask-apache-{WWW}.conf"]
+    assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
 
 
 def test_what_is_no_apps_file_is_left(host: Apaches) -> None:
@@ -204,21 +205,32 @@ def test_an_app_of_the_first_version_is_known(host: Apaches) -> None:
     flat = {"app": "shop", **declared(default_server=True)["site"], "wsgi": "app:app"}
     (paths.ETC / "shop/app.json").write_text(json.dumps(flat))
     host.deploy("blog", **IN_BLOG)
-    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"flask-apache-{BLOG}.conf"]
+    assert enabled() == [f"00-flask-apache-{WWW}.conf", f"zz-flask-apache-{BLOG}.conf"]
 
 
 # --- What depends on other sites, and the digest
 
 
-def test_a_variant_is_chosen_by_what_other_sites_have(host: Apaches) -> None:
+LISTENING_ON_81 = Listing(
+    (
+        VirtualHost("192.0.2.7", 80, ("old.example.com",), "/old.conf", 1),
+        VirtualHost("192.0.2.7", 0, ("old.example.com",), "/old.conf", 2),
+        VirtualHost("192.0.2.8", 81, ("old.example.com",), "/old.conf", 3),
+        VirtualHost("[2001:db8::7]", 0, ("old.example.com",), "/old.conf", 4),
+    ),
+    (Listen("", 81, "/ports.conf", 1),),
+)
+
+
+def test_a_virtual_host_joins_the_other_sites(host: Apaches, monkeypatch: pytest.MonkeyPatch) -> None:
     vhost = paths.APACHE / f"sites-available/flask-apache-{WWW}.conf"
-    server = paths.APACHE / "conf-available/flask-apache.conf"
     host.deploy("shop")
-    assert (vhost.read_text(), server.read_text()) == (f"# {WWW}, plain\n", "# restricted\n")
-    (paths.APACHE / "ports.conf").write_text("Listen 81\n")
-    (paths.APACHE / "sites-enabled/old.conf").write_text("WSGIScriptAlias / /srv/old.wsgi\n")
+    assert vhost.read_text() == "# plain\n<VirtualHost *:80>\n"
+    monkeypatch.setattr(others, "everything", lambda: LISTENING_ON_81)
     host.deploy("shop")
-    assert (vhost.read_text(), server.read_text()) == (f"# {WWW}, listen\n", "# embedded\n")
+    assert vhost.read_text() == "# listen\n<VirtualHost *:80 192.0.2.7:80 [2001:db8::7]:*>\n"
+    host.deploy("shop", default_server=True)
+    assert vhost.read_text() == "# listen\n<VirtualHost *:80>\n"
 
 
 def digest(steps: Sequence[desired.Wanted]) -> str:
@@ -233,12 +245,12 @@ def test_the_digest_depends_on_the_whole_configuration(host: Apaches) -> None:
     assert host.apps == {}
     own = shop().site
     first = rendered("shop", own)
-    server, vhost = dict(first.server), dict(first.vhost)
+    vhost = dict(first.vhost)
     variants = [
         first,
         replace(first, fragment=(first.fragment[0], first.fragment[1] + "\n")),
         replace(first, pools=(first.pools[0], "# other\n")),
-        replace(first, server={**server, "restricted": "# other\n"}),
+        replace(first, server="# other\n"),
         replace(first, vhost={**vhost, "plain": "# other\n"}),
         replace(first, wsgi_load="LoadModule\n"),
         replace(first, modules=("headers",)),
@@ -247,7 +259,7 @@ def test_the_digest_depends_on_the_whole_configuration(host: Apaches) -> None:
     assert len(set(found)) == len(variants)
     assert found[0] == found[-1]
     assert all(len(each) == 16 for each in found)
-    unused = replace(first, server={**server, "embedded": "# other\n"}, vhost={**vhost, "listen": "# other\n"})
+    unused = replace(first, vhost={**vhost, "listen": "# other\n"})
     assert digest(site.wanted({"shop": own}, "shop", unused)) == found[0]
 
 
@@ -277,8 +289,9 @@ def test_the_configuration_depends_on_the_apps_and_not_on_their_history(
     links = {name: text for name, text in by_way.items() if name.startswith("apache2/sites-enabled/")}
     defaults = {site.vhost(shop(**own).site) for own in final.values() if own["default_server"]}
     hosts = {site.vhost(shop(**own).site) for own in final.values()}
-    expected = {f"{'00-' if each in defaults else ''}flask-apache-{each}.conf" for each in hosts}
-    assert {Path(name).name for name in links} == expected | ({"000-default.conf"} if not defaults else set())
+    expected = {f"{'00-' if each in defaults else 'zz-'}flask-apache-{each}.conf" for each in hosts}
+    is_replaced = any(each.endswith("-80") for each in defaults)
+    assert {Path(name).name for name in links} == expected | ({"000-default.conf"} if not is_replaced else set())
 
 
 def with_own_directories(

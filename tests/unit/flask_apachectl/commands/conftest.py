@@ -16,7 +16,7 @@ import pytest
 
 from flask_apachectl import app as apps
 from flask_apachectl import paths
-from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.apache import others, proof, rotation, server, site
 from flask_apachectl.commands import apply, inspect, removal
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
@@ -28,6 +28,7 @@ from tests.unit.flask_apachectl.samples import declared
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flask_apachectl.apache.listing import Listing
     from flask_apachectl.app import App
     from flask_apachectl.host.desired import Wanted
 
@@ -49,15 +50,16 @@ class Machine:
         self.running, self.loads, self.proofs, self.refusal = True, list[bool](), 0, ""
         self.configuration = self.on_disk()
         Apaches()
-        self.diverted = False
+        self.diverted, self.proved = False, others.BARE
         for module, name, value in (
             (server, "pid", lambda: 7 if self.running else None),
             (server, "loaded", lambda app: self.configuration.get(app.name, "")),
             (server, "load", self.killer.around(self.load)),
             (proof, "prove", self.prove),
+            (rotation, "ROTATION", root / "rotation"),
             (rotation, "is_diverted", lambda: self.diverted),
             (rotation, "divert", lambda: setattr(self, "diverted", True)),
-            (rotation, "give_back", lambda: setattr(self, "diverted", False)),
+            (rotation, "give_back", self.give_back),
             (pools, "daemon_processes", lambda app: [app] if app.name in self.configuration else []),
             (pools, "own_processes", lambda _app: []),
             (pools, "end_all", lambda _app: None),
@@ -85,11 +87,17 @@ class Machine:
         self.configuration = self.on_disk()
         self.loads.append(restart)
 
-    def prove(self, _steps: Sequence[Wanted]) -> None:
+    def give_back(self) -> None:
+        """Put the distribution's file back, which this host has not."""
+        rotation.ROTATION.unlink(missing_ok=True)
+        self.diverted = False
+
+    def prove(self, _steps: Sequence[Wanted]) -> Listing:
         """Count, and refuse if a test says so."""
         self.proofs += 1
         if self.refusal:
             raise RefusedError(self.refusal)
+        return self.proved
 
     def request(self, name: str, *, digest: str = "1", entry: str = "entry\n", **changes: object) -> dict[str, Any]:
         """Return what the role sends for an app."""
@@ -110,6 +118,7 @@ class Machine:
             "files": [
                 {"path": str(conf / "pages/503.html"), "content": "closed\n", **file},
                 {"path": str(conf / "entry.wsgi"), "content": entry, **file},
+                {"path": str(rotation.ROTATION), "content": "logrotate.distribution\n", **file},
             ],
             "apache": {
                 "fragment": {
@@ -118,7 +127,7 @@ class Machine:
                 },
                 "pools": {"path": str(paths.APACHE / f"conf-available/flask-apache-{name}.conf"), "content": "pools\n"},
                 "vhost": {"plain": "plain\n", "listen": "listen\n"},
-                "server": {"restricted": "restricted\n", "embedded": "embedded\n"},
+                "server": "server\n",
                 "modules": ["headers", "rewrite"],
                 "wsgi_load": wsgi_load,
             },

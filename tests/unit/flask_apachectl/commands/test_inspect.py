@@ -53,7 +53,9 @@ def test_a_bare_host(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert answer["root"] is True
     assert answer["packages_missing"] == ["no-such-package"]
     assert answer["modules_built"] == []
-    assert answer["configuration"] == {"sites": [], "ports": [80], "wsgi": []}
+    assert [listen["port"] for listen in answer["configuration"]["listens"]] == [80]
+    (stock,) = answer["configuration"]["sites"]
+    assert (stock["address"], stock["port"], stock["stock"]) == ("*", 80, True)
     nothing: dict[str, Any] = {
         "apache_running": False,
         "apache_enabled": False,

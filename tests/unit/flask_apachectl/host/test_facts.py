@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 
 import pytest
 
-from flask_apachectl.host import facts
+from flask_apachectl.host import facts, sockets
 
 
 def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,10 +45,22 @@ def test_distributions(monkeypatch: pytest.MonkeyPatch, text: str, expected: tup
 def test_who_listens_where() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        port = str(server.getsockname()[1])
-        assert port not in facts.listeners()
+        port = server.getsockname()[1]
+        assert port not in {each.port for each in sockets.listening()}
         server.listen()
-        assert facts.listeners()[port].endswith(")")
+        (found,) = (each for each in sockets.listening() if each.port == port)
+        assert (found.address, found.is_of(os.getpid())) == ("127.0.0.1", True)
+        assert str(found).endswith(f"(pid {found.pids[0]})")
+        assert found.covers("127.0.0.1")
+        assert found.covers("::")
+        assert not found.covers("192.0.2.1")
+
+
+def test_the_kernels_form_of_addresses() -> None:
+    assert sockets.address_of("0100007F") == "127.0.0.1"
+    assert sockets.address_of("00000000000000000000000001000000") == "::1"
+    assert sockets.address_of("0000000000000000FFFF0000010012AC") == "172.18.0.1"
+    assert sockets.address_of("00000000000000000000000000000000") == "::"
 
 
 def test_interpreters() -> None:

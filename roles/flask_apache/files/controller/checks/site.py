@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from controller.checks import patterns, values
+from flask_apachectl.apache import listing, neighbours
+from flask_apachectl.host.sockets import Socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +46,29 @@ def check_static(own: Variables) -> Iterator[str]:
 
 
 def check_port(own: Variables, host: Variables) -> Iterator[str]:
-    """Report a port that another program listens on."""
-    holder = host["listeners"].get(str(own["port"]))
-    if holder and not holder.startswith("apache2 "):
+    """Report ports that other programs listen on: the app's, and while Apache does not run all that it will try."""
+    port, listens = values.number(own["port"]), host["configuration"]["listens"]
+    ours = [each["address"] for each in listens if each["port"] == port] or [""]
+    for holder in dict.fromkeys(each for address in ours for each in holders(host, address, port)):
         advice = f"{holder} listens on it: stop that program, or set another port"
         yield values.error("port", "be a port that no other program uses", own["port"], advice)
+    if host.get("apache_running") or not values.is_on(own["manage_service"]):
+        return
+    for each in (each for each in listens if each["port"] != port):
+        for holder in holders(host, each["address"], each["port"]):
+            first = "" if host.get("apache_installed", True) else "install apache2 first, then "
+            remedy = f"stop that program, or {first}remove that Listen from {each['file']}:{each['line']}"
+            must = "be free of other programs where Apache listens, got a Listen for"
+            yield f"host: the port must {must} {each['port']}; {holder} has it: {remedy}"
+
+
+def holders(host: Variables, address: str, port: float | None) -> Iterator[str]:
+    """Yield the programs that keep Apache from listening at an address, or at all."""
+    wanted = address.strip("[]") or "::"
+    for each in host["listeners"]:
+        is_theirs = each["port"] == port and each["program"] != "apache2"
+        if is_theirs and Socket(each["address"], each["port"]).covers(wanted):
+            yield each["holder"]
 
 
 def check_logs(own: Variables, host: Variables) -> Iterator[str]:
@@ -116,20 +136,69 @@ def address_errors(own: Variables, app: Variables) -> Iterator[str]:
     elif shared and app.get("mount") == own["mount"]:
         advice = f"the app {name} is mounted there: set another mount or another server name"
         yield values.error("mount", f"be free on {server_name}", own["mount"], advice)
+    elif not is_same_name:
+        yield from wildcard_errors(own, app)
+
+
+def wildcard_errors(own: Variables, app: Variables) -> Iterator[str]:
+    """Report names that a wildcard of one app would take from another one: Apache asks the first one that matches."""
+    found = []
+    for each in (own, app):
+        server_name, is_default = (
+            str(each.get("server_name")).lower(),
+            values.is_on(each.get("default_server") or False),
+        )
+        names = [server_name, *(str(alias).lower() for alias in each.get("server_aliases") or [])]
+        found.append((neighbours.order(names, is_default=is_default), server_name, names))
+    first, second = sorted(found)
+    for pattern in (name for name in first[2] if "*" in name):
+        for name in second[2]:
+            if listing.matches(pattern, listing.example(name)) and name != pattern:
+                yield values.error(
+                    "server_aliases",
+                    f"not leave {name} to {pattern}",
+                    own["server_aliases"],
+                    f"{second[1]} has that name beside {first[1]}, which Apache asks first: remove one of the two",
+                )
 
 
 def check_sites(own: Variables, host: Variables) -> Iterator[str]:
-    """Report what would take something away from a site that is not the role's."""
-    for site in host["configuration"]["sites"]:
-        if site["port"] != values.number(own["port"]) or site["stock"]:
-            continue
-        for name in sorted(host_names(own) & set(site["hosts"])):
-            advice = f"{site['file']} serves it already: set another name or another port"
-            yield values.error("server_name", "not be the name of another site", name, advice)
-        if values.is_on(own["default_server"]):
-            yield values.error(
-                "default_server",
-                "be false",
-                own["default_server"],
-                f"true would take requests away from {site['file']}: set false and a server name, or another port",
-            )
+    """Report what would take something away from a site that is not the role's, or what that keeps from the app."""
+    port, found = values.number(own["port"]), host["configuration"]
+    sites = [each for each in found["sites"] if each["port"] in (port, 0)]
+    places = {"server_name": str(own["server_name"])}
+    places |= {f"server_aliases[{number}]": str(alias) for number, alias in enumerate(own["server_aliases"])}
+    is_default = values.is_on(own["default_server"])
+    for site in (each for each in sites if not (each["stock"] and is_default)):
+        for place, name in places.items():
+            pattern = next((each for each in site["names"] if listing.matches(each, listing.example(name))), "")
+            if pattern:
+                theirs = f" as {pattern}" if pattern != name.lower() else ""
+                remedy = "set another name or another port, or change that site"
+                if site["stock"]:
+                    remedy = "set flask_apache_default_server: true, which replaces that page, or another name"
+                advice = f"{where(site)} serves it{theirs}: {remedy}"
+                yield values.error(place, "not be the name of another site", name, advice)
+    was_default = any(
+        app.get("app") == own["app"] and app.get("default_server") and app.get("port") == port for app in host["apps"]
+    )
+    taken = [where(each) for each in sites if not each["stock"] and not (was_default and each["address"] == "*")]
+    if not any(each["address"] == "*" for each in sites) and found["main"] and not was_default:
+        taken += [f"Apache's main server (DocumentRoot {found['main']})"] * (port in ports(host))
+    for place in taken if is_default else []:
+        yield values.error(
+            "default_server",
+            "be false",
+            own["default_server"],
+            f"true would take requests away from {place}: set false and a server name, or another port",
+        )
+
+
+def ports(host: Variables) -> list[int]:
+    """Return the ports on which Apache listens without the apps."""
+    return [each["port"] for each in host["configuration"]["listens"]]
+
+
+def where(site: Variables) -> str:
+    """Name the place where another site is defined."""
+    return f"{site['file']}:{site['line']}"

@@ -1,57 +1,115 @@
-"""What the enabled Apache configuration that is not the role's says."""
+"""What Apache's configuration has that is not the role's: Apache itself is asked."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import paths
+from flask_apachectl.apache import copies, listing
+from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
+from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts
+from flask_apachectl.host.desired import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PAGE = Path("/var/www/html")
+STOCK = "000-default.conf"
+OWN = re.compile(r"(?:00-|zy-|zz-|zzz-\d{3}-)?flask-apache(?:-.*)?\.conf")
+# What Debian's package will have.
+BARE = Listing(
+    hosts=(VirtualHost("*", 80, (), f"/etc/apache2/sites-enabled/{STOCK}", 1),),
+    listens=(Listen("", 80, "/etc/apache2/ports.conf", 5),),
+    root=str(PAGE),
+)
+
+
+def is_own(file: str) -> bool:
+    """Tell whether a file of Apache's configuration is the role's."""
+    return OWN.fullmatch(Path(file).name) is not None or paths.ETC in Path(file).parents
+
+
+@lru_cache(maxsize=1)
+def everything() -> Listing:
+    """Return what the configuration on disk has. When it is not valid: what it has without the role's files.
+
+    It is read once: `forget` it after a change.
+    """
+    if not listing.PROGRAM.exists() or not paths.APACHE.is_dir():
+        return BARE
+    try:
+        return listing.read()
+    except RefusedError:
+        enabled = [path for path in paths.APACHE.glob("*-enabled/*") if is_own(path.name)]
+        try:
+            with copies.of_configuration([Link(path) for path in enabled]) as top:
+                return copies.original(listing.read(f"{top}{paths.APACHE}"), top)
+        except RefusedError:
+            return BARE
+
+
+def forget() -> None:
+    """Read the configuration again when it is asked for next: it has changed."""
+    everything.cache_clear()
+
+
+def read() -> Listing:
+    """Return what the configuration has that is not the role's."""
+    return without_own(everything())
+
+
+def without_own(found: Listing) -> Listing:
+    """Return a listing without what is the role's."""
+    hosts = tuple(each for each in found.hosts if not is_own(each.file))
+    listens = tuple(each for each in found.listens if not is_own(each.file))
+    return Listing(hosts, listens, found.main, found.root)
+
+
+def is_untouched() -> bool:
+    """Tell whether the directory of Debian's own page holds nothing but that page."""
+    index = facts.read(PAGE / "index.html")
+    return {path.name for path in PAGE.glob("*")} <= {"index.html"} and (
+        not (PAGE / "index.html").exists() or "Debian" in index or "Ubuntu" in index
+    )
 
 
 def is_stock(site: Path) -> bool:
     """Tell whether a site is Debian's own default site, unmodified and with nothing but its own page."""
     digest = hashlib.md5(facts.read(site).encode(), usedforsecurity=False).hexdigest()
-    index = facts.read(PAGE / "index.html")
-    return (
-        site.name == "000-default.conf"
-        and digest in facts.output("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
-        and {path.name for path in PAGE.glob("*")} <= {"index.html"}
-        and (not (PAGE / "index.html").exists() or "Debian" in index or "Ubuntu" in index)
-    )
+    conffiles = facts.output("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
+    return site.name == STOCK and digest in conffiles and is_untouched()
 
 
-def without_absent_modules(text: str) -> str:
-    """Return configuration without the <IfModule> sections of modules that are not enabled."""
-
-    def keep(section: re.Match[str]) -> str:
-        name = re.sub(r"^mod_|(_module|\.c)$", "", section[1])
-        return section[2] if (paths.APACHE / "mods-enabled" / f"{name}.load").exists() else ""
-
-    return re.sub(r"(?msi)^\s*<IfModule\s+(\w[\w.]*)>(.*?)^\s*</IfModule>", keep, text)
+def on_port(hosts: Iterable[VirtualHost], port: int) -> list[VirtualHost]:
+    """Return the virtual hosts that answer on a port."""
+    return [each for each in hosts if each.port in (port, 0)]
 
 
 def configuration() -> dict[str, Any]:
-    """Return the sites with their names and ports, the ports that are listened on, and what uses embedded mode."""
-    sites, ports, embedded = [], [], []
-    top = [paths.APACHE / "apache2.conf", paths.APACHE / "ports.conf"]
-    for path in sorted([*top, *paths.APACHE.glob("conf-enabled/*"), *paths.APACHE.glob("sites-enabled/*")]):
-        if "flask-apache" in path.name:
-            continue
-        text = without_absent_modules(re.sub(r"(?m)^\s*#.*", "", facts.read(path)))
-        ports += re.findall(r"(?mi)^\s*Listen\s+(?:\S*:)?(\d+)\b", text)
-        if re.search(r"(?mi)^\s*WSGI(ScriptAlias|HandlerScript)", text):
-            embedded.append(str(path))
-        for addresses, block in re.findall(r"(?msi)^\s*<VirtualHost\s+([^>]*)>(.*?)</VirtualHost>", text):
-            names = " ".join(re.findall(r"(?mi)^\s*Server(?:Name|Alias)\s+(.*)", block)).lower().split()
-            hosts = [re.sub(r'^"?(https?://)?|(:\d+)?"?$', "", name) for name in names]
-            numbers = re.findall(r":(\d+)(?=\s|$)", addresses) or sorted(set(ports))  # none stands for all
-            site = {"file": str(path), "hosts": hosts, "stock": is_stock(path)}
-            sites += [{**site, "port": int(number)} for number in numbers]
-    if not paths.APACHE.is_dir():
-        ports = ["80"]  # as Debian's package will have it
-    return {"sites": sites, "ports": sorted({int(port) for port in ports}), "wsgi": embedded}
+    """Return the sites that are not the role's, the main server's content, and where Apache listens without the apps.
+
+    For the control node, as plain data.
+    """
+    found = read()
+    stock = {each.file for each in found.hosts if found == BARE or is_stock(Path(each.file))}
+    sites = [
+        {
+            "file": each.file,
+            "line": each.line,
+            "address": each.address,
+            "port": each.port,
+            "names": list(each.names),
+            "stock": each.file in stock,
+        }
+        for each in found.hosts
+    ]
+    listens = [
+        {"address": each.address, "port": each.port, "file": each.file, "line": each.line} for each in found.listens
+    ]
+    is_empty = found == BARE or (Path(found.root) == PAGE and is_untouched())
+    return {"sites": sites, "listens": listens, "main": "" if is_empty else found.root}

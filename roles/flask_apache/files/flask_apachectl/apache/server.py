@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
+from flask_apachectl.apache import neighbours, visitors
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts, report
 
@@ -47,12 +48,26 @@ def expect_none(app: App) -> None:
         raise RefusedError(NO_APACHE)
 
 
+def addresses(app: App) -> tuple[str, ...]:
+    """Return the addresses at which visitors of the app come."""
+    return visitors.addresses(pid(), app.site.port, neighbours.vhost(app.site))
+
+
 def loaded(app: App) -> str:
     """Return the digest of the app's configuration that the running Apache has loaded, or nothing.
 
+    It is asked at each address at which visitors come, and must answer the same everywhere.
+    """
+    found = {loaded_at(app, address) for address in addresses(app)}
+    return found.pop() if len(found) == 1 else "not the same at all addresses"
+
+
+def loaded_at(app: App, address: str) -> str:
+    """Return the digest of the app's configuration by which an address is served, or nothing.
+
     Where the app has none, another one may answer: each says whose configuration it is.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", app.site.port, timeout=app.spec.health_request_timeout)
+    connection = http.client.HTTPConnection(address, app.site.port, timeout=app.spec.health_request_timeout)
     headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration", "Connection": "close"}
     try:
         connection.request("GET", app.site.mount, headers=headers)
@@ -76,10 +91,14 @@ def load(app: App, digest: str, *, restart: bool) -> None:
     if done.returncode:
         raise RefusedError(f"Apache failed to {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
     deadline = time.monotonic() + LOADS_WITHIN
+    visitors.forget()
     while loaded(app) != digest:
         if time.monotonic() > deadline:
+            wrong = [each for each in addresses(app) if loaded_at(app, each) != digest]
             raise RefusedError(
                 f"Apache has not loaded the configuration of {app.name} {LOADS_WITHIN:.0f} s after its {verb}: another "
-                f"virtual host may answer for {app.site.server_name}:{app.site.port}; see `apache2ctl -S`"
+                f"virtual host may answer for {app.site.server_name} at {', '.join(wrong)}, port {app.site.port}; see "
+                "`apache2ctl -S`"
             )
         time.sleep(0.1)
+        visitors.forget()

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
-from flask_apachectl.apache import others
+from flask_apachectl.apache import neighbours, others
+from flask_apachectl.apache.neighbours import MAIN, vhost
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
 from flask_apachectl.errors import RefusedError
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
+ADDRESSES = "@ADDRESSES@"  # in a virtual host: where its addresses are to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
-STOCK = "000-default.conf"  # its link is not recorded: somebody may enable or disable it by hand
+STOCK = others.STOCK  # its link is not recorded: somebody may enable or disable it by hand
+STOCK_PORT = 80
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
 
@@ -37,7 +40,7 @@ class Declared:
     fragment: tuple[Path, str]
     pools: tuple[Path, str]
     vhost: Mapping[str, str]  # with the directive Listen ("listen"), or without ("plain")
-    server: Mapping[str, str]  # with embedded mode forbidden ("restricted"), or not ("embedded")
+    server: str  # what mod_wsgi is told for the whole Apache
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
 
@@ -74,28 +77,40 @@ def fragments() -> dict[str, Path]:
     return found
 
 
-def vhost(site: Site) -> str:
-    """Return the name of an app's virtual host."""
-    return f"{site.server_name}-{site.port}"
-
-
 def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
     """Return what Apache's configuration is to be, in an order in which it can be loaded after each step.
 
     ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
     """
-    own_part = own(name, apps[name], declared) if declared else []
+    own_part = own(name, apps, declared) if declared else []
     return [*own_part, *shared(apps), *_left_behind(apps, name, declared)]
 
 
-def own(name: str, site: Site, declared: Declared) -> list[Wanted]:
+def own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
     """Return the part of Apache's configuration that an app's declaration makes."""
-    return [*_module_links(declared), *_own(name, site, declared)]
+    return [*_module_links(declared), *_own(name, apps, declared)]
 
 
 def shared(apps: Mapping[str, Site]) -> list[Wanted]:
-    """Return the links that depend on all apps: which virtual hosts are enabled, and which one is the default."""
-    return [*_virtual_hosts(apps), *_stock_site(apps)]
+    """Return what depends on all apps: which virtual hosts are enabled, and what answers for all other names."""
+    return [*_main_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
+
+
+def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
+    """Return the file of an app's virtual host, if it is not at the addresses where it is to be: other sites came."""
+    path = paths.APACHE / f"sites-available/flask-apache-{vhost(apps[name])}.conf"
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found = re.search(r"(?m)^<VirtualHost (.*)>$", text)
+    return [str(path)] if found and found[1] != _addresses(apps, apps[name]) else []
+
+
+def _addresses(apps: Mapping[str, Site], site: Site) -> str:
+    found = neighbours.addresses(others.read(), site.port, is_default=_is_default(apps, vhost(site)))
+    return " ".join(found)
+
+
+def _is_default(apps: Mapping[str, Site], host: str) -> bool:
+    return any(site.default_server for site in apps.values() if vhost(site) == host)
 
 
 def digest(texts: list[str]) -> str:
@@ -120,11 +135,11 @@ def _module_links(declared: Declared) -> list[Wanted]:
     return steps + [Link(enabled / f"{name}.load", f"../mods-available/{name}.load") for name in declared.modules]
 
 
-def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
+def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
     """Return the files that the app's declaration makes, with the digest of its configuration in its own."""
-    configuration = others.configuration()
-    server = declared.server["embedded" if configuration["wsgi"] else "restricted"]
-    host = declared.vhost["plain" if site.port in configuration["ports"] else "listen"]
+    site, server = apps[name], declared.server
+    listened = {each.port for each in others.read().listens}
+    host = declared.vhost["plain" if site.port in listened else "listen"].replace(ADDRESSES, _addresses(apps, site))
     mine = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
@@ -140,27 +155,56 @@ def _own(name: str, site: Site, declared: Declared) -> list[Wanted]:
     ]
 
 
+def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return what stands for Apache's main server where it would be hidden by the apps' virtual hosts."""
+    found, steps = others.read(), list[Wanted]()
+    default = {site.port for site in apps.values() if site.default_server}
+    returns = STOCK_PORT if _kept_stock() and STOCK_PORT not in default else None
+    ports = {site.port for site in apps.values() if neighbours.needs_main(found, site.port)} - default - {returns}
+    for port in sorted(ports):
+        names = [name for site in apps.values() for name in (site.server_name, *site.server_aliases)]
+        file = f"{MAIN}{port}.conf"
+        text = neighbours.main_server(found, port, names)
+        steps.append(File(paths.APACHE / "sites-available" / file, text.encode()))
+        steps.append(Link(paths.APACHE / "sites-enabled" / f"zy-{file}", f"../sites-available/{file}"))
+    for path in sorted(paths.APACHE.glob(f"sites-available/{MAIN}*.conf")):
+        if path.name not in {f"{MAIN}{port}.conf" for port in ports}:
+            steps += [Link(paths.APACHE / "sites-enabled" / f"zy-{path.name}"), Link(path)]
+    return steps
+
+
 def _virtual_hosts(apps: Mapping[str, Site]) -> list[Wanted]:
-    """Return the links that enable the virtual hosts: a default one comes before all others."""
+    """Return the links that enable the virtual hosts: a default one comes before all others, all others last."""
     steps: list[Wanted] = []
     for host in sorted({vhost(site) for site in apps.values()}):
-        is_default = any(site.default_server for site in apps.values() if vhost(site) == host)
-        enabled = paths.APACHE / "sites-enabled"
-        first, plain = enabled / f"00-flask-apache-{host}.conf", enabled / f"flask-apache-{host}.conf"
-        steps.append(Link(first if is_default else plain, f"../sites-available/flask-apache-{host}.conf"))
-        steps.append(Link(plain if is_default else first))
+        names = neighbours.names(apps.values(), host)
+        name = f"{neighbours.order(names, is_default=_is_default(apps, host))}flask-apache-{host}.conf"
+        steps.append(Link(paths.APACHE / "sites-enabled" / name, f"../sites-available/flask-apache-{host}.conf"))
+        steps += [Link(path) for path in _links(host) if path.name != name]
     return steps
+
+
+def _links(host: str) -> list[Path]:
+    """Return the links by which a virtual host may be enabled."""
+    enabled = paths.APACHE / "sites-enabled"
+    numbered = enabled.glob(f"zzz-[0-9][0-9][0-9]-flask-apache-{host}.conf")
+    return [*(enabled / f"{prefix}flask-apache-{host}.conf" for prefix in ("00-", "zz-", "")), *sorted(numbered)]
+
+
+def _kept_stock() -> str:
+    """Return the target of the link to the distribution's page while an app is in its place."""
+    kept = paths.APACHE / "sites-available" / REPLACED
+    return next(iter([*_recorded(kept), *([os.readlink(kept)] if kept.is_symlink() else [])]), "")
 
 
 def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return where the link of the distribution's page is to be: it answers for the machine's name, too."""
     enabled = paths.APACHE / "sites-enabled" / STOCK
     kept = paths.APACHE / "sites-available" / REPLACED
-    links = [os.readlink(path) for path in (kept, enabled) if path.is_symlink()]
-    target = next(iter([*_recorded(kept), *links]), "")
+    target = _kept_stock() or (os.readlink(enabled) if enabled.is_symlink() else "")
     if not target:  # there is none, or it is not a link, and so somebody else's
         return []
-    if any(site.default_server for site in apps.values()):
+    if any(site.default_server and site.port == STOCK_PORT for site in apps.values()):
         return [Link(kept, target), Link(enabled)]
     return [*([Link(enabled, target)] if os.path.lexists(kept) else []), Link(kept)]
 
@@ -186,12 +230,13 @@ def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None)
     deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {
         found[1]
         for path in paths.APACHE.glob("sites-available/flask-apache-*.conf")
-        if path.name != REPLACED and (found := re.fullmatch(r"flask-apache-(.*)\.conf", path.name))
+        if path.name != REPLACED
+        and MAIN not in path.name
+        and (found := re.fullmatch(r"flask-apache-(.*)\.conf", path.name))
     }
     for host in sorted(deserted - hosts):
-        file = f"flask-apache-{host}.conf"
-        steps += [Link(paths.APACHE / "sites-enabled" / f"{prefix}{file}") for prefix in ("00-", "")]
-        steps += [Link(paths.APACHE / "sites-available" / file), Link(paths.ETC / "vhosts" / host)]
+        steps += [Link(path) for path in _links(host)]
+        steps += [Link(paths.APACHE / f"sites-available/flask-apache-{host}.conf"), Link(paths.ETC / "vhosts" / host)]
     if name not in apps:
         steps += _conf(f"flask-apache-{name}.conf")
     if not apps:

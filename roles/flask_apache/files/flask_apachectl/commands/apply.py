@@ -7,17 +7,17 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
-from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.apache import neighbours, others, proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, owners
+from flask_apachectl.host import desired, owners, report
 from flask_apachectl.host.desired import Change, Directory, File, Link
 from flask_apachectl.serve import units
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
     from flask_apachectl.commands.request import Request
+    from flask_apachectl.declaration import Site
     from flask_apachectl.host.desired import Wanted
 
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
@@ -34,7 +35,7 @@ RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded
 
 def apply(options: argparse.Namespace) -> dict[str, Any]:
     """Make the host have what was declared, and let Apache load it; with --plan only tell the difference."""
-    wanted = request.of_json(request.read())
+    wanted = _without_somebodys(request.of_json(request.read()))
     app = wanted.app
     if options.plan:
         steps = _apache_steps(wanted)
@@ -42,13 +43,14 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         return _answer(app, changes, "would change")
     with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
         _expect_safe_logs(app)
+        others.forget()
         steps = _apache_steps(wanted)
         differing = _changes(steps)
         if differing:
-            _prove(app, steps)
+            _prove(wanted, steps)
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted)]) + differing
         was_killed = _is_pending(app)
-        if not rotation.is_diverted():
+        if not rotation.is_diverted() and any(each.path == rotation.ROTATION for each in wanted.files):
             rotation.divert()
         make(wanted.directories)
         if changes:
@@ -58,12 +60,21 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if builders.is_shared_one_unused():
             builders.remove_shared_one()
             changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
+        others.forget()
         loaded = _load(app, differing, was_killed=was_killed)
         make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
     return {**answer, "changed": bool(changes) or loaded, "reloaded": loaded}
+
+
+def _without_somebodys(wanted: Request) -> Request:
+    """Return a request without the files that somebody has replaced by their own."""
+    kept = [each for each in wanted.files if each.path != rotation.ROTATION or not rotation.is_somebodys(each.content)]
+    if len(kept) < len(wanted.files):
+        report.say(f"keep    {rotation.ROTATION}, which somebody has changed: a reload there ends long requests")
+    return replace(wanted, files=tuple(kept))
 
 
 def make(things: Iterable[Wanted]) -> None:
@@ -80,10 +91,14 @@ def _expect_safe_logs(app: App) -> None:
             raise RefusedError(f"the log {path} must be a path that only root can change: {why}")
 
 
+def _apps(wanted: Request) -> dict[str, Site]:
+    """Return all apps of the host, with the app as it is declared now."""
+    return {**site.sites(but=wanted.app.name), wanted.app.name: wanted.app.site}
+
+
 def _apache_steps(wanted: Request) -> list[Wanted]:
-    """Return what Apache's configuration is to be, with the app as it is declared now."""
-    apps = {**site.sites(but=wanted.app.name), wanted.app.name: wanted.app.site}
-    return site.wanted(apps, wanted.app.name, wanted.apache)
+    """Return what Apache's configuration is to be."""
+    return site.wanted(_apps(wanted), wanted.app.name, wanted.apache)
 
 
 def replace_entry(app: App, wanted: Iterable[File]) -> None:
@@ -103,7 +118,7 @@ def _declaration(wanted: Request, *, pending: bool = False) -> File:
     The engine is the host's: a run for another app may have installed a newer one.
     """
     app = wanted.app
-    things = [*wanted.directories, *wanted.files, *site.own(app.name, app.site, wanted.apache)]
+    things = [*wanted.directories, *wanted.files, *site.own(app.name, _apps(wanted), wanted.apache)]
     others_too = (paths.ENGINE, paths.APACHE / "sites-enabled" / site.STOCK)
     kept = {
         "format": declaration.FORMAT,
@@ -152,11 +167,23 @@ def _changes(things: Iterable[Wanted]) -> list[Change]:
     return [change for change in map(desired.difference, things) if change]
 
 
-def _prove(app: App, steps: Sequence[Wanted]) -> None:
+def _prove(wanted: Request, steps: Sequence[Wanted]) -> None:
+    """Prove Apache's new configuration, and that other people's sites keep all their visitors."""
     try:
-        proof.prove(steps)
+        after = proof.prove(steps)
+        before = others.everything()
+        if before == others.BARE:  # it could not be read, and what is new has been proved
+            before = after
+        taken = list(neighbours.conflicts(before, after, _apps(wanted).values()))
+        if taken:
+            problems = "\n".join(f"  {problem}" for problem in taken)
+            remedy = "Set another server name, alias or port, or change that site."
+            raise RefusedError(  # noqa: TRY301
+                f"Apache's new configuration does not go together with what other sites serve:\n{problems}\n{remedy}"
+            )
     except RefusedError as failure:
-        raise RefusedError(f"{failure}\nNone of it has been installed. {routing.consequence(app)}") from None
+        consequence = routing.consequence(wanted.app)
+        raise RefusedError(f"{failure}\nNone of it has been installed. {consequence}") from None
 
 
 def _renew(app: App) -> None:
@@ -218,5 +245,5 @@ def shadow(options: argparse.Namespace) -> dict[str, Any]:
     if os.getpid() != 1:
         raise RefusedError("this is a part of a proof, which runs it where it touches nothing")
     wanted = [desired.of_json(each) for each in json.load(sys.stdin)]
-    proof.shadow([each for each in wanted if isinstance(each, (Directory, File, Link))], Path(options.copies))
-    return {"msg": "it starts"}
+    found = proof.shadow([each for each in wanted if isinstance(each, (Directory, File, Link))], Path(options.copies))
+    return {"msg": "it starts", "listing": asdict(found)}

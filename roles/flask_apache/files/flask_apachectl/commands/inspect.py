@@ -18,7 +18,7 @@ from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, facts, owners
+from flask_apachectl.host import desired, facts, owners, sockets
 from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "mod_wsgi_package": found.get("libapache2-mod-wsgi-py3"),
         "python": facts.interpreter(str(question["python"])),
         "distribution_python": facts.interpreter("/usr/bin/python3"),
-        "listeners": facts.listeners(),
+        "listeners": [
+            {"address": each.address, "port": each.port, "program": each.program, "holder": str(each)}
+            for each in sockets.listening()
+        ],
         "build_user": facts.user(paths.build_user(name)),
         "build_group": facts.group(paths.build_user(name)),
         "user": facts.user(str(question["user"])),
@@ -170,10 +173,12 @@ def _not_installed(app: App, kept: dict[str, Any]) -> Iterator[str]:
 def _not_shared(app: App) -> Iterator[str]:
     """Yield the links that differ which depend on all apps of the host."""
     try:
-        wanted = site.shared({**site.sites(but=app.name), app.name: app.site})
+        together = {**site.sites(but=app.name), app.name: app.site}
+        wanted = site.shared(together)
     except RefusedError as error:
         yield str(error).partition("\n")[0]
         return
     yield from (str(each.path) for each in wanted if desired.difference(each))
     if builders.is_shared_one_unused():
         yield f"the Unix user {paths.SHARED_BUILD_USER}"
+    yield from site.misplaced(together, app.name)

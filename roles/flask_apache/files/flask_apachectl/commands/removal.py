@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
-from flask_apachectl.apache import proof, rotation, server, site
+from flask_apachectl.apache import others, proof, rotation, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
@@ -37,6 +37,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
             if app.home.is_dir():
                 stack.enter_context(lock.held(app))
             stack.enter_context(lock.host_held())
+        others.forget()
         steps = site.wanted(site.sites(but=app.name), app.name, None) if paths.APACHE.is_dir() else []
         differing = [change for change in map(desired.difference, steps) if change]
         ending = units.running(app, all_of_them=True) if paths.SYSTEMD.is_dir() else []
@@ -51,6 +52,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
         if differing:
             proof.prove(steps)
             apply.make(steps)
+            others.forget()
         if (differing or pools.daemon_processes(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
         pools.end_all(app)

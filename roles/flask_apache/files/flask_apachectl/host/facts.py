@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
-
-LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 
 
 def output(*command: str) -> str:
@@ -45,25 +42,6 @@ def packages(names: list[str]) -> dict[str, str]:
         if state == "ii":
             installed[name.partition(":")[0]] = re.sub(r"^\d+:|[-+~].*", "", version)
     return {name: installed[name] for name in names if name in installed}
-
-
-def listeners() -> dict[str, str]:
-    """Return the program that listens on each TCP port, such as ``{"80": "nginx (pid 12)"}``."""
-    ports = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in read(Path(table)).splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTENING:
-                ports[f"socket:[{fields[9]}]"] = str(int(fields[1].rpartition(":")[2], 16))
-    programs = dict.fromkeys(ports.values(), "another program")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            sockets = {os.readlink(entry.path) for entry in os.scandir(process / "fd")}
-        except OSError:
-            continue
-        for socket in sockets & ports.keys():
-            programs[ports[socket]] = f"{read(process / 'comm').strip()} (pid {process.name})"
-    return programs
 
 
 def user(name: str) -> dict[str, Any] | None:

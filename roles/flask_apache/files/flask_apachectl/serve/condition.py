@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import paths, releases, routing, slots
-from flask_apachectl.apache import server
+from flask_apachectl.apache import server, visitors
 from flask_apachectl.host import facts, programs
 from flask_apachectl.serve import health, pools
 
@@ -37,13 +37,19 @@ class Visit:
 
 
 def visit(app: App) -> Visit:
-    """Ask the app as a visitor does, and whose configuration answers there."""
+    """Ask the app as visitors do, at each address at which they come; where one gets no answer, that is the state."""
     release = routing.slot_release(app, routing.live_slot(app))
     app = releases.as_made(app, release)
+    visits = [_visit_at(app, release, address) for address in server.addresses(app)]
+    return next((each for each in visits if each.state == "down"), visits[0])
+
+
+def _visit_at(app: App, release: str | None, address: str) -> Visit:
+    """Ask the app as visitors of an address do, and whose configuration answers there."""
     began = time.monotonic()
-    answer = health.ask(app)
+    answer = health.ask(app, address=address)
     milliseconds = 1000 * (time.monotonic() - began)
-    ours = bool(server.pid() and server.loaded(app))
+    ours = bool(server.pid() and server.loaded_at(app, address))
     state, told = "down", f"no answer ({answer.error})"
     if not answer.status:
         told += "" if server.pid() else "; Apache is not running"
@@ -57,7 +63,8 @@ def visit(app: App) -> Visit:
         told = health.explain(app, answer, release)
     else:
         state, told = "up", f"{answer.status} in {milliseconds:.0f} ms"
-    return Visit(state, told, ours=ours)
+    place = "" if state != "down" or address in visitors.LOOPBACK.values() else f"at {address}: "
+    return Visit(state, place + told, ours=ours)
 
 
 def of_pool(app: App, slot: str, visited: Visit) -> dict[str, Any]:

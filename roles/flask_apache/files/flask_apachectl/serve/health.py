@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask_apachectl import routing
-from flask_apachectl.apache import server
+from flask_apachectl.apache import server, visitors
 from flask_apachectl.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -37,13 +37,16 @@ class Answer:
     app: str = ""
 
 
-def ask(app: App, token: str = "") -> Answer:
-    """Ask the app's health check through Apache: as a visitor, or with a probe's token."""
+def ask(app: App, token: str = "", address: str = "") -> Answer:
+    """Ask the app's health check through Apache: as a visitor, or with a probe's token.
+
+    Every address at which visitors come leads to the same pools: without one, the first one is asked.
+    """
     host, seconds = app.spec.health_host or app.site.server_name, app.spec.health_request_timeout
     headers = {"Host": host, "User-Agent": "flask-apachectl", "Connection": "close"}
     if token:
         headers["X-Flask-Apache-Probe"] = token
-    connection = http.client.HTTPConnection("127.0.0.1", app.site.port, timeout=seconds)
+    connection = http.client.HTTPConnection(address or server.addresses(app)[0], app.site.port, timeout=seconds)
     try:
         connection.request("GET", app.url_path, headers=headers)
         response = connection.getresponse()
@@ -93,15 +96,27 @@ def explain(app: App, answer: Answer, release: str) -> str:
     return f"{app.url_path} was answered by {other or 'another program'} instead of {release}"
 
 
+def wrong_for_visitors(app: App, release: str) -> str:
+    """Ask as visitors do, at each address at which they come. Returns what is wrong, or nothing."""
+    for address in server.addresses(app):
+        place = "" if address in visitors.LOOPBACK.values() else f"at {address}, "
+        answer = ask(app, address=address)
+        if answer.status and not server.loaded_at(app, address):
+            return f"{place}{app.url} is answered by another virtual host or program: see `apache2ctl -S`"
+        if not is_healthy(app, answer):
+            return place + explain(app, answer, release)
+    return ""
+
+
 def verify(app: App, release: str) -> None:
-    """Ask as a visitor does. Raises RefusedError when the answer is not that of a healthy app."""
+    """Ask as visitors do. Raises RefusedError when an answer is not that of a healthy app."""
     routes = routing.read(app)
     if (server.pid() is None and not app.site.manage_service) or routes.maintenance:
         return
-    answer = ask(app)
+    wrong = wrong_for_visitors(app, release)
     for _ in range(3):
-        if is_healthy(app, answer):
+        if not wrong:
             return
         time.sleep(0.5)
-        answer = ask(app)
-    raise RefusedError(f"release {release} is live, but {explain(app, answer, release)}")
+        wrong = wrong_for_visitors(app, release)
+    raise RefusedError(f"release {release} is live, but {wrong}")

@@ -1,0 +1,117 @@
+"""How the apps' virtual hosts take their place beside other people's, who keep every visitor that they have.
+
+Only the default server comes before others. All other virtual hosts of the role come last, so that Apache asks them
+for a name that no other site has; those with a wildcard come after those without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_apachectl.apache import listing, others
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flask_apachectl.apache.listing import Listing
+    from flask_apachectl.declaration import Site
+
+LONGEST_NAME = 253  # characters of a host name
+MAIN = "flask-apache-main_"  # how the names of the files begin that stand for the main server; no host name has a _
+NO_NAME = "any-name.flask-apache.invalid"  # stands for all names that no virtual host has
+
+
+def vhost(site: Site) -> str:
+    """Return the name of an app's virtual host."""
+    return f"{site.server_name}-{site.port}"
+
+
+def names(apps: Iterable[Site], host: str) -> list[str]:
+    """Return all names of a virtual host of the role: those of the apps in it."""
+    own = [site for site in apps if vhost(site) == host]
+    return list(dict.fromkeys(name for site in own for name in (site.server_name, *site.server_aliases)))
+
+
+def order(found: Iterable[str], *, is_default: bool) -> str:
+    """Return how the link's name begins that puts a virtual host with these names in its place: Apache sorts them.
+
+    Of two wildcards, the longer one means less, and comes first.
+    """
+    wild = [len(name) for name in found if name.startswith("*")]
+    if is_default:
+        return "00-"
+    return f"zzz-{LONGEST_NAME + 3 - min(wild):03d}-" if wild else "zz-"
+
+
+def addresses(found: Listing, port: int, *, is_default: bool) -> list[str]:
+    """Return the addresses of a virtual host of the role on a port, as the section VirtualHost has them.
+
+    A virtual host of an address gets all that comes there, so the apps must be beside it, as names of their own.
+    """
+    at = {each.address: each.port for each in others.on_port(found.hosts, 0) if each.port == 0}
+    at |= {each.address: each.port for each in found.hosts if each.port == port}
+    common = at.pop("*", port)
+    own = [("*", common), *([] if is_default else sorted(at.items()))]
+    return [f"{address}:{number or '*'}" for address, number in own]
+
+
+def needs_main(found: Listing, port: int) -> bool:
+    """Tell whether the main server answers on a port: then it has to go on, for names that the apps do not have."""
+    has_site = any(each.address == "*" for each in others.on_port(found.hosts, port))
+    return not has_site and any(each.port == port for each in found.listens)
+
+
+def main_server(found: Listing, port: int, taken: Iterable[str]) -> str:
+    """Return a virtual host that is as the main server, by another name if the apps have ``taken`` that one's."""
+    is_taken = any(listing.matches(name, found.main) for name in taken)
+    return (
+        "# Made by flask-apachectl: requests for names that no virtual host has go to Apache's main server, as they\n"
+        "# do on a host without apps.\n"
+        f"<VirtualHost *:{port}>\n"
+        + (f"    ServerName {NO_NAME}\n" if is_taken else "")
+        + "    <IfModule rewrite_module>\n        RewriteOptions Inherit\n    </IfModule>\n</VirtualHost>\n"
+    )
+
+
+def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator[str]:
+    """Yield what a new configuration would take from other sites, or what they would keep from the apps.
+
+    ``before`` is the configuration on disk, of which the role's part is left out, ``after`` the new one.
+    """
+    sites = list(apps)
+    default = {site.port for site in sites if site.default_server}
+    then = others.without_own(before)
+    replaced = {each.file for each in then.hosts} - {each.file for each in after.hosts}
+    for place in dict.fromkeys((each.address, each.port) for each in then.hosts):
+        was, now = (listing.chain(each.hosts, *place) for each in (then, after))
+        if place[0] == "*" and place[1] in default:
+            was = [host for host in was if host.file not in replaced]
+            wanted = {listing.example(name) for host in was for name in host.names}
+        else:
+            wanted = {NO_NAME, *(listing.example(name) for host in was for name in host.names)}
+        for name in sorted(wanted):
+            old, new = listing.winner(was, name), listing.winner(now, name)
+            if old and str(old) != str(new):
+                yield f"{_told(name, place)} would be answered by {new or 'nobody'} instead of {old}"
+    for port in sorted({site.port for site in sites} - default):
+        first = next(iter(listing.chain(after.hosts, "*", port)), None)
+        if needs_main(then, port) and first and others.is_own(first.file) and MAIN not in first.file:
+            yield f"{_told(NO_NAME, ('*', port))} would be answered by {first} instead of Apache's main server"
+    yield from _kept_from(after, sites)
+
+
+def _kept_from(after: Listing, sites: list[Site]) -> Iterator[str]:
+    """Yield the names of the apps that other virtual hosts answer for, in the places where both are."""
+    for host in dict.fromkeys(vhost(site) for site in sites):
+        own = [each for each in after.hosts if each.file.endswith(f"flask-apache-{host}.conf")]
+        for each in own:
+            beside = listing.chain(after.hosts, each.address, each.port)
+            for name in names(sites, host):
+                found = listing.winner(beside, listing.example(name))
+                if found and found.file != each.file:
+                    yield f"{name} of the apps is answered by {found} at {each.address}:{each.port or '*'}"
+
+
+def _told(name: str, place: tuple[str, int]) -> str:
+    what = "a name that no site has" if name == NO_NAME else name
+    return f"{what} at {place[0]}:{place[1] or '*'}"
