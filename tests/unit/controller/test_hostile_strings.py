@@ -73,8 +73,10 @@ def request(variables: dict[str, Any]) -> dict[str, Any]:
     inspected = {**host(), "salt": "salt"}
     derived = declaration.derive(variables, inspected, CONSTANTS)
     render = PLUGIN.renderer(ROLE / "templates", derived.as_app(), PLUGIN.MANAGED)
-    texts = {"engine": b"1", "entry": "2", "completion": "3", "pages": dict(variables["flask_apache_error_pages"])}
-    made = requests.declaration_of(variables, inspected, CONSTANTS, render, **texts)
+    pages = variables["flask_apache_error_pages"]
+    made = requests.declaration_of(
+        variables, inspected, CONSTANTS, render, engine=b"1", entry="2", completion="3", pages=pages
+    )
     key = variables["flask_apache_git_key"]
     made["fetch"] = source.fetch_request(variables, git_key=key, have=[], plan=False, cache="")
     return made

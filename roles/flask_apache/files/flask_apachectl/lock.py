@@ -44,6 +44,7 @@ def app_held(name: str, seconds: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
 def telling(note: Callable[[str], None]) -> Iterator[None]:
     """Let others read in the lock's file which step this command has reached."""
     report.listeners.append(note)
