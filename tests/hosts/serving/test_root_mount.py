@@ -85,7 +85,7 @@ CheckSpelling On
 DirectoryIndex index.php
 ProxyPass /proxied http://127.0.0.1:9/
 """
-MODULES = "info status userdir speling cgid include proxy proxy_http negotiation autoindex actions"
+MODULES = "headers rewrite info status userdir speling cgid include proxy proxy_http negotiation autoindex actions"
 PATHS = (
     *("/", "/icons/apache_pb.png", "/grab/x", "/photo.png", "/scripts/x", "/cgi-bin/x", "/manual/", "/javascript/x"),
     *("/server-status", "/server-info", "/anything", "/old", "/gone", "/~root/x", "/rewritten", "/proxied"),
