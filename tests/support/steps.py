@@ -152,8 +152,11 @@ def role_engine() -> bytes:
 def run_engine(
     host: Host, command: list[str], request: bytes, engine: bytes, without: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Run a zip application on a host; return its answer, or how it ended."""
-    path = f"/var/tmp/engine-{hashlib.sha256(engine).hexdigest()[:12]}.pyz"
+    """Run a zip application on a host; return its answer, or how it ended.
+
+    It is not in a temporary directory, because a build has its own.
+    """
+    path = f"/opt/engine-{hashlib.sha256(engine).hexdigest()[:12]}.pyz"
     if host.run(["test", "-e", path], check=False).returncode:
         with tempfile.NamedTemporaryFile() as file:
             Path(file.name).write_bytes(engine)
