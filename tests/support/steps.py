@@ -171,8 +171,11 @@ def role_engine() -> bytes:
 def run_engine(
     host: Host, command: list[str], request: bytes, engine: bytes, without: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Run a zip application on a host; return its answer, or how it ended."""
-    path = f"/var/tmp/engine-{hashlib.sha256(engine).hexdigest()[:12]}"
+    """Run a zip application on a host; return its answer, or how it ended.
+
+    It is not in a temporary directory, because a build has its own.
+    """
+    path = f"/opt/engine-{hashlib.sha256(engine).hexdigest()[:12]}"
     with _placing:
         if (host.name, path) not in _placed:
             _place(host, path, engine)
