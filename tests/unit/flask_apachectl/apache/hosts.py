@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
-from flask_apachectl.apache import site
+from flask_apachectl.apache import neighbours, site
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.host import desired, files
 from tests.unit.flask_apachectl.samples import declared, shop
@@ -26,7 +26,7 @@ def rendered(name: str, own: Site, *, wsgi_load: str = "") -> Declared:
     """Return what the control node renders for an app."""
     number = 999 - len(own.mount)
     return Declared(
-        fragment=(paths.ETC / f"vhosts/{site.vhost(own)}/{number}-{name}.conf", f"# {name} {site.PLACEHOLDER}\n"),
+        fragment=(paths.ETC / f"vhosts/{neighbours.vhost(own)}/{number}-{name}.conf", f"# {name} {site.PLACEHOLDER}\n"),
         pools=(paths.APACHE / f"conf-available/flask-apache-{name}.conf", f"# pools of {name}\n"),
         vhost={kind: f"# {kind}\n<VirtualHost {site.ADDRESSES}>\n" for kind in ("listen", "plain")},
         server="# server\n",

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import paths
-from flask_apachectl.apache import others, site
+from flask_apachectl.apache import neighbours, others, site
 from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -287,8 +287,8 @@ def test_the_configuration_depends_on_the_apps_and_not_on_their_history(
     directly, _ = with_own_directories(list(final.items()))
     assert by_way == directly
     links = {name: text for name, text in by_way.items() if name.startswith("apache2/sites-enabled/")}
-    defaults = {site.vhost(shop(**own).site) for own in final.values() if own["default_server"]}
-    hosts = {site.vhost(shop(**own).site) for own in final.values()}
+    defaults = {neighbours.vhost(shop(**own).site) for own in final.values() if own["default_server"]}
+    hosts = {neighbours.vhost(shop(**own).site) for own in final.values()}
     expected = {f"{'00-' if each in defaults else 'zz-'}flask-apache-{each}.conf" for each in hosts}
     is_replaced = any(each.endswith("-80") for each in defaults)
     assert {Path(name).name for name in links} == expected | ({"000-default.conf"} if not is_replaced else set())
