@@ -128,7 +128,8 @@ def test_a_play_that_reaches_no_host_fails(tmp_path: Path, content: str | None) 
         inventory.write_text(content)
     for playbook in PLAYBOOKS[:2] if content is None else PLAYBOOKS[:1]:
         limit = INVENTORIES.get(content or "", "")
-        command = [venv.PYTHON.with_name("ansible-playbook"), "-i", inventory, *limit.split(), ROOT / playbook]
+        program = venv.PYTHON.with_name("ansible-playbook")
+        command: list[str | Path] = [program, "-i", inventory, *limit.split(), ROOT / playbook]
         done = subprocess.run(command, cwd=ROOT, env=venv.environment(), check=False, capture_output=True, text=True)
         assert done.returncode != 0, done.stdout
         message = f"There is no host to work on: {inventory} must exist and have a host in the group flask_apache."
@@ -145,7 +146,7 @@ def test_every_playbook_checks_its_hosts() -> None:
 def test_deploy_from_another_directory(tmp_path: Path) -> None:
     """`deploy` takes paths as the caller's shell does, and an app without variables is told where they belong."""
     (tmp_path / "hosts.yml").write_text("flask_apache: {hosts: {nowhere: {ansible_connection: local}}}\n")
-    command = [ROOT / "deploy", "-i", "hosts.yml", "--list-hosts"]
+    command: list[str | Path] = [ROOT / "deploy", "-i", "hosts.yml", "--list-hosts"]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "nowhere" in done.stdout

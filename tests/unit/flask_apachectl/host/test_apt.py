@@ -31,9 +31,7 @@ def test_the_holder_is_named_and_waited_for(tmp_path: Path, monkeypatch: pytest.
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with pytest.raises(
-            RefusedError, match=f"in use by .* \\(pid {process.pid}\\), which holds .*/lock, for"
-        ):
+        with pytest.raises(RefusedError, match=f"in use by .* \\(pid {process.pid}\\), which holds .*/lock, for"):
             apt.wait(0.0)
         process.communicate(b"\n")
     assert re.fullmatch(rf"wait    for \S+ \(pid {process.pid}\), which holds {lock}", told[0])
