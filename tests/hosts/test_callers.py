@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from tests.support import small_app
+from tests.support import small_app, venv
+from tests.support.commands import ROOT
 from tests.support.playbooks import GROUP, play
 
 if TYPE_CHECKING:
@@ -106,3 +109,44 @@ def calls(host: Host, scratch: Path, declared: Mapping[str, Any]) -> list[str]:
     lines = record.read_text().splitlines()
     assert lines, result.output
     return lines
+
+
+PLAYBOOKS = ("site.yml", *(f"playbooks/{name}.yml" for name in ("site", "rollback", "remove", "status", "maintenance")))
+INVENTORIES = {  # {its content: more arguments}
+    "": "",
+    "flask_apache:\n": "",
+    "others: {hosts: {web1: }}\n": "",
+    "all: {children: {flask_apache: , others: {hosts: {web1: , web2: }}}}\n": "--limit=web1",
+}
+
+
+@pytest.mark.parametrize("content", [None, *INVENTORIES], ids=str)
+def test_a_play_that_reaches_no_host_fails(tmp_path: Path, content: str | None) -> None:
+    """Whatever keeps a playbook from its hosts: it ends with one sentence that names the inventory."""
+    inventory = tmp_path / "hosts.yml"
+    if content is not None:
+        inventory.write_text(content)
+    for playbook in PLAYBOOKS[:2] if content is None else PLAYBOOKS[:1]:
+        limit = INVENTORIES.get(content or "", "")
+        program = venv.PYTHON.with_name("ansible-playbook")
+        command: list[str | Path] = [program, "-i", inventory, *limit.split(), ROOT / playbook]
+        done = subprocess.run(command, cwd=ROOT, env=venv.environment(), check=False, capture_output=True, text=True)
+        assert done.returncode != 0, done.stdout
+        message = f"There is no host to work on: {inventory} must exist and have a host in the group flask_apache."
+        assert message in " ".join(done.stdout.split()), done.stdout
+
+
+def test_every_playbook_checks_its_hosts() -> None:
+    """Each of them starts with the check."""
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        plays = yaml.safe_load(path.read_text())
+        assert path.name == "expect_hosts.yml" or "expect_hosts.yml" in plays[0].values()
+
+
+def test_deploy_from_another_directory(tmp_path: Path) -> None:
+    """`deploy` takes paths as the caller's shell does, and an app without variables is told where they belong."""
+    (tmp_path / "hosts.yml").write_text("flask_apache: {hosts: {nowhere: {ansible_connection: local}}}\n")
+    command: list[str | Path] = [ROOT / "deploy", "-i", "hosts.yml", "--list-hosts"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "nowhere" in done.stdout

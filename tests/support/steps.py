@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tests.support.hosts import Host
 
 ROLE = ROOT / "roles/flask_apache"
-BUILD_USER = ("flask-apache-build", "/var/cache/flask-apache")
 # Runs the engine as if from its one file, but from byte code that Python keeps: half of a short command is compiling.
 # New processes need not live on for as long as they must for people, before they are believed to be well.
 LAUNCH = """

@@ -93,6 +93,10 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             return {"failed": True, "msg": str(error)}
         return {"changed": False, "msg": f"the source is {answer['id']}", **answer, **wheels}
 
+    def step_await_packages(self) -> Answer:
+        """Wait until no other program uses apt on the host."""
+        return self.engine(["await-packages"], {})
+
     def step_fetch_on_host(self, plan: Answer) -> Answer:
         """Get the source on the host, as the user of the app's builds."""
         variables = self.variables()
@@ -169,7 +173,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
 
         values = Values(self.variables())
         app = values.text("app")
-        if not re.fullmatch(r"(?!vhosts$)[a-z][a-z0-9-]{0,31}", app):
+        if not re.fullmatch(r"(?!(tools|vhosts)$)[a-z][a-z0-9-]{0,31}", app):
             must = "must be a lower-case letter, then up to 31 letters, digits or hyphens"
             return {"failed": True, "msg": f"flask_apache_app {must}, got {app!r}; set the name of an app of this host"}
         request = {"user": values.text("user"), "data": values.flag("remove_data")}

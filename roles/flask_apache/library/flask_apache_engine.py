@@ -117,7 +117,7 @@ def _run(directory: str, engine: bytes, command: list[str], request: bytes) -> N
         open(os.path.join(directory, "progress"), "wb") as told,
     ):
         process = subprocess.Popen(
-            [sys.executable, "-I", "/proc/self/fd/%d" % descriptor, "--json", *command],
+            [sys.executable, "-I", "-X", "utf8", "/proc/self/fd/%d" % descriptor, "--json", *command],
             stdin=subprocess.PIPE,
             stdout=answer,
             stderr=told,

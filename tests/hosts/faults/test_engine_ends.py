@@ -139,8 +139,8 @@ def test_the_command_line_says_what_happened(
 
     def end(host: Host) -> None:
         live, before = str(ctl(host, "status")["release"]), host.http("/", NAME).text
-        host.put(tmp_path / "engine", "/var/tmp/engine")
-        command = ["python3", "-I", "/var/tmp/engine", "--app", "faults", "deploy", ship(host, source)]
+        host.put(tmp_path / "engine", "/opt/engine-of-the-command")
+        command = ["python3", "-I", "/opt/engine-of-the-command", "--app", "faults", "deploy", ship(host, source)]
         done = host.run(command, check=False)
         assert done.returncode == 1
         assert re.search(rf"(?ms)^flask-apachectl: {sentence(ending, live)}", done.stderr), done.stderr

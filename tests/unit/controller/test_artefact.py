@@ -33,7 +33,7 @@ def test_it_is_the_same_wherever_it_is_built(tmp_path: Path) -> None:
 
 def test_its_entries_are_sorted_and_dated_alike() -> None:
     content = artefact.build(FILES)
-    assert content.startswith(b"#!/usr/bin/python3 -I\n")
+    assert content.startswith(b"#!/usr/bin/python3 -IXutf8\n")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
     names = [entry.filename for entry in entries]

@@ -57,7 +57,7 @@ STRINGS = ["", " ", "-x", "--help", "a" * 150_000, "ä" * 60_000, "NULL", "null"
 # What is between the variables and the host's Apache, systemd and processes is on the control node, or in a task.
 LOWERED = ("server_name", "server_aliases")
 ELSEWHERE = ("system_packages", "rollback_to", *ON_THE_CONTROL_NODE)
-PLUGIN = load("action_plugins/flask_apache_engine.py")
+PLUGIN: Any = load("action_plugins/flask_apache_engine.py")
 PLUGIN.Environment = functools.cache(PLUGIN.Environment)  # templates are compiled once
 PLUGIN.FileSystemLoader = functools.cache(PLUGIN.FileSystemLoader)
 

@@ -14,7 +14,7 @@ from flask_apachectl.apache import others
 from flask_apachectl.build import preparation
 from flask_apachectl.host import desired, facts
 from tests.unit.flask_apachectl.model import Host
-from tests.unit.flask_apachectl.samples import shop
+from tests.unit.flask_apachectl.samples import on_another_disk, shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     """Return an app in temporary directories."""
+    on_another_disk(tmp_path, "etc", "srv", "var_lib", "cache")
     for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
         monkeypatch.setattr(paths, name, tmp_path / name.lower())
         (tmp_path / name.lower() / "shop").mkdir(parents=True)

@@ -30,7 +30,7 @@ from flask_apachectl.host import files, programs, report
 from flask_apachectl.host.builder import Builder
 from flask_apachectl.serve import health, hooks, pools, start
 from tests.unit.flask_apachectl.kills import Killer
-from tests.unit.flask_apachectl.samples import changed, shop
+from tests.unit.flask_apachectl.samples import changed, on_another_disk, shop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,6 +154,7 @@ class Host:
         self.root = root
         self.patch = pytest.MonkeyPatch()
         self.killer = Killer()
+        on_another_disk(root, "etc", "srv", "var_lib", "cache")
         for name in ("ETC", "SRV", "VAR_LIB", "CACHE"):
             self.patch.setattr(paths, name, root / name.lower())
             (root / name.lower() / "shop").mkdir(parents=True)

@@ -89,6 +89,14 @@ def changed(app: App, **changes: Any) -> App:  # noqa: ANN401 - of any type that
     return replace(app, site=replace(app.site, **site), spec=spec)
 
 
+def on_another_disk(root: Path, *names: str) -> None:
+    """Make directories of a host that are links to places elsewhere, as where data has a disk of its own."""
+    for name in [name for name in names if not (root / name).exists()]:
+        place = root / "disks/second/of two" / name
+        place.mkdir(parents=True)
+        (root / name).symlink_to(place)
+
+
 def listed(directory: Path) -> list[str]:
     """Return the names of a directory's entries."""
     return sorted(path.name for path in directory.iterdir())

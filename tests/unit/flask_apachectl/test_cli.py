@@ -253,3 +253,15 @@ def test_a_plan_needs_no_name_where_there_is_one_app(app: App, capsys: pytest.Ca
 def test_no_rollback_is_planned_for_an_app_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--app", "new", "rollback", "--plan"]) == 1
     assert "no app new on this host" in capsys.readouterr().err
+
+
+def test_roots_umask_and_language_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.ISO-8859-1")
+    monkeypatch.setenv("LANGUAGE", "de")
+    before = os.umask(0o077)
+    try:
+        cli.as_on_any_host()
+        assert os.umask(0o022) == 0o022
+        assert (os.environ["LC_ALL"], os.environ["LANGUAGE"]) == ("C.UTF-8", "")
+    finally:
+        os.umask(before)

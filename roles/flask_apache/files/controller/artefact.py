@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHEBANG = b"#!/usr/bin/python3 -I\n"
+SHEBANG = b"#!/usr/bin/python3 -IXutf8\n"  # whatever the host's locale is
 MAIN = """\
 import sys
 

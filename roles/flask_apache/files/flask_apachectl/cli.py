@@ -139,6 +139,7 @@ def for_the_role(top: Commands) -> None:
     top.listed = False
     top.add("inspect", inspect.inspect, of_app=False)
     top.add("reserve", inspect.reserve, of_app=False)
+    top.add("await-packages", inspect.await_packages, of_app=False)
     top.add("apply", apply.apply, plan=True, of_app=False)
     top.add("remove", removal.remove, plan=True, of_app=False)
     top.add("fetch", deploy.fetch_source, of_app=False)
@@ -202,6 +203,12 @@ def served(options: argparse.Namespace) -> str:
     return ""
 
 
+def as_on_any_host() -> None:
+    """Work alike whatever root's umask and language are: other programs' messages are read, and files made for all."""
+    os.umask(0o022)
+    os.environ.update(LC_ALL="C.UTF-8", LANGUAGE="")
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     """Let a signal end the program as an exception does, so that what is open is closed."""
     raise KeyboardInterrupt(signal.Signals(number).name)
@@ -216,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(fetch.as_build_user(json.load(sys.stdin))))
         return 0
     options = parser().parse_args(words)
+    as_on_any_host()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     began = time.monotonic()

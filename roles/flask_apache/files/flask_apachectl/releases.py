@@ -156,16 +156,16 @@ def prune(app: App) -> None:
     slots.repair_replaced(app)
     needed = {(path / "venv").resolve() for path in app.releases.iterdir()}
     for venv in app.venvs.iterdir():
-        if venv not in needed:
+        if venv.resolve() not in needed:
             files.remove(venv)
 
 
 def in_use(app: App) -> list[str]:
     """Return the releases that some process works in, such as a timer's long job of a release before the last."""
-    found = set()
+    found, real = set(), app.releases.resolve()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             directory = Path(os.readlink(process / "cwd"))
-            if directory.is_relative_to(app.releases):
-                found.add(directory.relative_to(app.releases).parts[0])
+            if directory.is_relative_to(real):
+                found.add(directory.relative_to(real).parts[0])
     return sorted(found)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import grp
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files
+from flask_apachectl.host import facts, files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,7 +143,7 @@ def write(app: App, routes: Routes) -> None:
     """Replace the map, readable to Apache only, for it holds secrets."""
     for path in (app.map_copy, app.map):
         before = path.stat().st_mtime_ns if path.exists() else 0
-        files.write(path, routes.render(), mode=0o640, group=grp.getgrnam("www-data").gr_gid, newer_than=before)
+        files.write(path, routes.render(), mode=0o640, group=facts.apache_group(), newer_than=before)
 
 
 def live_release(app: App) -> str:

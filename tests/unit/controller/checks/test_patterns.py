@@ -40,7 +40,7 @@ def test_what_works_is_accepted(source: Path, own: dict[str, Any]) -> None:
 REFUSED = [
     *refused(
         "app",
-        "be a lower-case letter followed by up to 31 lower-case letters, digits or hyphens, and not 'vhosts'",
+        "be a lower-case letter followed by up to 31 lower-case letters, digits or hyphens, not 'tools' or 'vhosts'",
         "",
         "Shop",
         "1shop",

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flask_apachectl.host import files
 from tests.support.commands import is_root
 from tests.unit.flask_apachectl.samples import listed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 as_root = pytest.mark.skipif(not is_root(), reason="only root may give files away")
 
@@ -137,3 +136,30 @@ def test_a_tree_is_removed_over_the_half_of_an_earlier_one(tree: Path) -> None:
     (half / "lib").mkdir(parents=True)
     files.remove(tree)
     assert "tree" not in listed(tree.parent)
+
+
+@pytest.mark.parametrize("error", [errno.EXDEV, errno.EBUSY])
+def test_a_tree_that_cannot_be_renamed_loses_first_what_tells_that_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    tree, gone = tmp_path / "r1", []
+    (tree / "app").mkdir(parents=True)
+    (tree / "app/app.py").touch()
+    (tree / "release.json").touch()
+
+    def rename(path: Path, _target: Path) -> Path:
+        raise OSError(error, "not possible", str(path))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    monkeypatch.setattr(shutil, "rmtree", lambda path: gone.append([each.name for each in path.iterdir()]))
+    files.remove(tree)
+    assert gone == [["app"]]
+
+
+def test_a_mount_point_stays_without_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "data"
+    (place / "a").mkdir(parents=True)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == place)
+    monkeypatch.setattr(files, "_renamed", lambda path, _doomed: path)
+    files.remove(place)
+    assert list(place.iterdir()) == []

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from controller.checks.values import Variables
 
 STATIC_SYSTEM_UIDS = range(100)  # Debian's policy: root, daemon, www-data and their like
-SYSTEM_USERS = ("root", "nobody", "www-data", "flask-apache-build")
+SYSTEM_USERS = (
+    *("root", "nobody", "www-data", "flask-apache-build"),
+    *("postgres", "mysql", "redis", "memcache", "rabbitmq", "mongodb", "sshd", "messagebus", "polkitd", "syslog"),
+)
 OLDEST_MOD_WSGI = (4, 9)
 
 

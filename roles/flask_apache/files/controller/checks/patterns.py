@@ -35,8 +35,8 @@ QUOTED = (
 # {variable: (pattern, what it must be)}
 PATTERNS: dict[str, tuple[str, str]] = {
     "app": (
-        r"(?!vhosts$)[a-z][a-z0-9-]{0,31}",
-        "be a lower-case letter followed by up to 31 lower-case letters, digits or hyphens, and not 'vhosts'",
+        r"(?!(tools|vhosts)$)[a-z][a-z0-9-]{0,31}",
+        "be a lower-case letter followed by up to 31 lower-case letters, digits or hyphens, not 'tools' or 'vhosts'",
     ),
     "user": (r"[a-z_][a-z0-9_-]{0,31}", "be the name of a Unix user of the app's own"),
     "mount": (

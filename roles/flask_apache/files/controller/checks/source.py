@@ -22,6 +22,7 @@ REQUIREMENT = r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?(\[[\w.,-]+\])?==\w[\w.!+-]*"
 WHEEL = r"(/.*\.whl)(\[[\w.,-]+\])?"
 SIGNER = r"\S+ (\S+ )?(sk-)?(ssh|ecdsa)-[\w@.-]+ [A-Za-z0-9+/=]{16,}( .*)?"
 PGP = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+WHERE = "for example in group_vars/flask_apache.yml beside the inventory, where Ansible looks for a host's variables"
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -45,7 +46,9 @@ def check_wsgi(own: Variables) -> Iterator[str]:
 def check(own: Variables) -> Iterator[str]:
     """Report a source of another form than its type's, and what is missing on the control node."""
     checks = {"directory": check_directory, "git": check_git, "archive": check_archive, "package": check_package}
-    if isinstance(own["source"], str) and own["source_type"] in tuple(checks):
+    if own["source"] == "":
+        yield values.error("source", "be set", "", WHERE)
+    elif isinstance(own["source"], str) and own["source_type"] in tuple(checks):
         yield from checks[own["source_type"]](own, own["source"])
     for place, name in values.texts(own, "ca_certificates"):
         if not is_certificate(name):

@@ -55,8 +55,7 @@ def command_errors(place: str, value: object) -> Iterator[str]:
         words = shlex.split(value) if isinstance(value, str) else value
     except ValueError as error:
         words, reason = None, str(error).lower()
-    is_command = isinstance(words, list) and all(isinstance(word, str) for word in words) and any(words[:1])
-    if not is_command:
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words) and any(words[:1])):
         must = "be a program and its arguments, as a string with balanced quotes or a list of strings"
         yield values.error(place, must, value, reason)
     elif words[0].startswith("-"):

@@ -45,7 +45,7 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
         subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
     mount("--make-rprivate", "/")
-    log_directories = [directory for directory, _, _ in os.walk("/var/log")]
+    log_directories = [Path(top, name) for top, names, _ in os.walk("/var/log") for name in names]  # and links
     mount("-t", "tmpfs", "tmpfs", str(aside))
     for directory in ("/etc/apache2", "/etc/flask-apache/vhosts"):
         copy = aside / directory.replace("/", "_")
@@ -56,8 +56,8 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
     for directory in ("/run/apache2", "/run/lock/apache2", "/var/log"):
         if Path(directory).is_dir():
             mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)
-    for directory in log_directories:
-        Path(directory).mkdir(exist_ok=True)
+    for path in log_directories:
+        path.mkdir(exist_ok=True)
     output = aside / "output"
     with output.open("w") as file:
         command = [*WITHOUT_NETWORK, "sh", "-c", START]

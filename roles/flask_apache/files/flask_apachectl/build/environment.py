@@ -295,4 +295,4 @@ def place(app: App, key: str, python: str) -> Path:
     live = routing.slot_release(app, routing.live_slot(app))
     serving = (app.releases / live / "venv").resolve() if live else None
     whole = [path for path in places if venvs.is_whole(path, python)]
-    return next(iter(whole or [path for path in places if path != serving]))
+    return next(iter(whole or [path for path in places if path.resolve() != serving]))

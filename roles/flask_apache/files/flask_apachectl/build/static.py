@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import grp
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import interpreter, routing
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files
+from flask_apachectl.host import facts, files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,7 @@ def publish(app: App, release: str, partial: Path) -> None:
             target = public / ENCODINGS[file.suffix] / file.relative_to(public / "plain").with_suffix("")
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(file, target)
-    files.set_ownership(public, grp.getgrnam("www-data").gr_gid)
+    files.set_ownership(public, facts.apache_group())
 
 
 def source(app: App, release: str, partial: Path, path: str) -> Path:

@@ -18,7 +18,7 @@ from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import desired, facts, owners, sockets
+from flask_apachectl.host import apt, desired, facts, owners, sockets
 from flask_apachectl.serve import hooks, units
 
 if TYPE_CHECKING:
@@ -82,6 +82,11 @@ def reserve(options: argparse.Namespace) -> dict[str, Any]:
         paths.ETC.mkdir(mode=0o755, exist_ok=True)
         (paths.ETC / options.app).mkdir(mode=0o755, exist_ok=True)
     return inspect(options)
+
+
+def await_packages(_options: argparse.Namespace) -> dict[str, Any]:
+    """Wait until no other program uses apt."""
+    return {"changed": False, "msg": "apt was in use by another program" if apt.wait() else "apt is free"}
 
 
 def declared_apps() -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from flask_apachectl import paths
+
 
 def output(*command: str) -> str:
     """Return a command's output, or nothing when it fails or does not exist."""
@@ -61,6 +63,12 @@ def group(wanted: str | int) -> str | None:
         return (grp.getgrnam(wanted) if isinstance(wanted, str) else grp.getgrgid(wanted)).gr_name
     except (KeyError, ValueError):
         return None
+
+
+def apache_group() -> int:
+    """Return the group as which Apache runs, which its file envvars names."""
+    found = re.findall(r"(?m)^\s*export\s+APACHE_RUN_GROUP=[\"']?([\w.-]+)", read(paths.APACHE / "envvars"))
+    return grp.getgrnam(found[-1] if found else "www-data").gr_gid
 
 
 def interpreter(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -55,10 +56,15 @@ def sync_filesystem(path: Path) -> None:
 
 
 def replace_link(link: Path, target: Path | str) -> None:
-    """Let a link name another target, atomically: a path, which is made relative, or a text as it is."""
+    """Let a link name another target, atomically: a path, which is made relative, or a text as it is.
+
+    A directory on the way may be a link, such as /srv to another disk: then only real paths lead from one to the other.
+    """
     aside = link.with_name(f".{link.name}.new")
     aside.unlink(missing_ok=True)
-    aside.symlink_to(target if isinstance(target, str) else os.path.relpath(target, link.parent))
+    if isinstance(target, Path):
+        target = os.path.relpath(target.parent.resolve() / target.name, link.parent.resolve())
+    aside.symlink_to(target)
     aside.replace(link)
     sync_directory(link.parent)
 
@@ -88,8 +94,37 @@ def remove(path: Path) -> None:
         if not path.name.startswith("."):
             doomed = path.with_name(f".{path.name}.removed")
             remove(doomed)
-            path = path.rename(doomed)
+            path = _renamed(path, doomed)
+        _remove_tree(path)
+
+
+def _renamed(path: Path, doomed: Path) -> Path:
+    """Rename a tree that is to go, where that is possible, and return where it is then.
+
+    A mount point cannot be renamed, nor a directory of a lower layer of an overlay, such as a container's image. What
+    tells that a tree is whole, and its other files, go first there.
+    """
+    try:
+        return path.rename(doomed)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EBUSY):
+            raise
+    for entry in path.iterdir():
+        if entry.is_symlink() or not entry.is_dir():
+            entry.unlink()
+    return path
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a tree; of a mount point, what is in it."""
+    if not path.is_mount():
         shutil.rmtree(path)
+        return
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _remove_tree(entry)
+        else:
+            entry.unlink()
 
 
 def copy_tree(source: str, copy: Path) -> None:

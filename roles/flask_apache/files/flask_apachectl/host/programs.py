@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def itself() -> list[str]:
     """Return the command that runs this engine again, in a child process that gets `inherited`."""
-    return [sys.executable, "-I", sys.argv[0]]
+    return [sys.executable, "-I", "-X", "utf8", sys.argv[0]]
 
 
 def inherited() -> tuple[int, ...]:
