@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Serve the application for development: ``python run.py [--host HOST] [--port PORT]``.
 
 It is mounted at /flask-apache, as with Apache, so that all URLs are the same. Changed source files are
@@ -9,13 +8,26 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.serving import is_running_from_reloader, run_simple
-from werkzeug.utils import redirect
+try:
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+    from werkzeug.serving import is_running_from_reloader, run_simple
+    from werkzeug.utils import redirect
 
-from flask_apache_sample import create_app
+    from flask_apache_sample import create_app
+except ModuleNotFoundError as error:
+    directory = Path(__file__).resolve().parent
+    below = directory != Path.cwd() and directory.is_relative_to(Path.cwd())
+    here = shlex.quote(str(directory.relative_to(Path.cwd()) if below else directory))
+    steps = (
+        f"python3 -m venv {here}/.venv",
+        f"{here}/.venv/bin/pip install -r {here}/requirements.txt",
+        f"{here}/.venv/bin/python {here}/run.py",
+    )
+    raise SystemExit(f"run.py: Flask is missing ({error}). Run: {' && '.join(steps)}") from None
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,3 +51,14 @@ def test_application_knows_its_mount(browser: Client) -> None:
 )
 def test_debugger_is_for_this_computer_only(host: str, loopback: bool) -> None:  # noqa: FBT001
     assert run.is_loopback(host) is loopback
+
+
+def test_without_flask_one_line_says_how() -> None:
+    here = Path(run.__file__).parent
+    command = [sys.executable, "-I", "-S", here / "run.py"]  # without the packages of any environment
+    done = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("run.py: Flask is missing (No module named 'werkzeug'). Run: ")
+    for path in re.findall(r"sample_app/(?!\.venv)\S+", line):
+        assert (here.parent / path).exists()

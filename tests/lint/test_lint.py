@@ -74,6 +74,10 @@ def test_mypy_role(place: str) -> None:
     assert_is_content("mypy", f"roles/flask_apache/{place}")
 
 
+def test_mypy_callback() -> None:
+    assert_is_content("mypy", "plugins/callback")
+
+
 def test_mypy_sample_app() -> None:
     assert_is_content("mypy", cwd=ROOT / "sample_app")
 

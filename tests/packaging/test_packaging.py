@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
-from tests.support import archives, venv
-from tests.support.commands import ROOT, is_root
+from tests.support import archives, tools, venv
+from tests.support.commands import ROOT, is_root, run
 from tests.support.parallel import each
 from tests.support.playbooks import Play, read
 
@@ -50,7 +52,9 @@ class Elsewhere:
         """The installed role."""
         return self.path / "roles/flask_apache"
 
-    def run(self, program: str, *arguments: str | Path, ends_with: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str | Path, ends_with: int = 0, programs: Path = venv.PYTHON.parent
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program of Ansible's here. Raises AssertionError when it ends in another way."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         env = {
@@ -59,10 +63,10 @@ class Elsewhere:
             "ANSIBLE_HOME": str(self.path / "home"),
             "ANSIBLE_ROLES_PATH": str(self.path / "roles"),
             "ANSIBLE_COLLECTIONS_PATH": str(self.path / "collections"),
-            "PATH": venv.environment()["PATH"],
+            "PATH": tools.environment(programs)["PATH"],
         }
         done = subprocess.run(
-            [venv.PYTHON.with_name(program), *arguments],
+            [programs / program, *arguments],
             cwd=self.path,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -74,10 +78,10 @@ class Elsewhere:
         assert done.returncode == ends_with, f"{program} ended with {done.returncode}\n{said}"
         return done
 
-    def play(self, playbook: str, text: str) -> Play:
-        """Deploy the tiny app in ./app, which answers with a text."""
+    def play(self, playbook: str, text: str, programs: Path) -> Play:
+        """Deploy the tiny app in ./app, which answers with a text, with the Ansible of a virtual environment."""
         (self.path / "app/app.py").write_text(APP.format(text=text))
-        return read(self.run("ansible-playbook", "--inventory=inventory.json", playbook))
+        return read(self.run("ansible-playbook", "--inventory=inventory.json", playbook, programs=programs))
 
 
 @pytest.fixture(scope="module")
@@ -113,16 +117,20 @@ def test_the_collection_is_complete_and_holds_nothing_else(elsewhere: Elsewhere)
     files = names(elsewhere.collection)
     wanted = {
         path
-        for top in ("playbooks/", "plugins/", "roles/", "sample_app/", "meta/", "docs/")
+        for top in ("playbooks/", "plugins/", "roles/", "sample_app/", "meta/", "docs/", "inventory/")
         for path in names_of_the_repository(top, below=False)
     }
     assert wanted <= files
     assert {"README.md", "LICENSE", "CHANGELOG.md", "meta/runtime.yml", "playbooks/site.yml"} <= files
     tops = {path.partition("/")[0] for path in files}
-    assert not tops & {"tests", "test", "molecule", "inventory", "deploy", "Dockerfile", "benchmarks", "ansible.cfg"}
+    assert {path for path in files if path.startswith("tests/")} == names_of_the_repository(
+        "tests/sanity/", below=False
+    )
+    assert not tops & {"tests", "test", "molecule", "deploy", "Dockerfile", "benchmarks", "ansible.cfg"}
     assert not [top for top in tops if top.startswith(".")]
     assert_role_is_whole(elsewhere.collection / "roles/flask_apache")
     role = elsewhere.collection / "roles/flask_apache"
+    assert not (elsewhere.collection / "plugins/callback/flask_apache_steps.py").is_symlink()
     for plugin, source in (("modules", "library"), ("action", "action_plugins")):
         installed = elsewhere.collection / "plugins" / plugin / "flask_apache_engine.py"
         assert not installed.is_symlink()
@@ -198,13 +206,33 @@ def pair(start_host: Callable[..., Host], elsewhere: Elsewhere) -> list[Host]:
     return found
 
 
+def version_of(programs: Path) -> str:
+    """Return the version of the ansible-core in a virtual environment."""
+    found = re.search(r"\[core ([\d.]+)", run([programs / "ansible", "--version"]).stdout)
+    assert found
+    return found[1]
+
+
+def test_the_oldest_and_the_newest_ansible_are_tried() -> None:
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["requires_ansible"]
+    assert runtime == f">={version_of(tools.ensure('oldest'))}"
+    minimum = yaml.safe_load((ROOT / archives.ROLE / "meta/main.yml").read_text())["galaxy_info"]["min_ansible_version"]
+    assert runtime == f">={minimum}.0"
+    newest = dict(re.findall(r"ansible-core==(\S+); python_version (\S+)", (ROOT / "requirements.txt").read_text()))
+    assert version_of(tools.ensure("newest")) in newest
+
+
 def test_the_role_the_collections_role_and_its_playbook_deploy(elsewhere: Elsewhere, pair: list[Host]) -> None:
-    for playbook, text in (
-        ("role.yml", "by the role"),
-        ("collection.yml", "by the collection's role"),
-        ("flask_apache.deploy.site", "by the collection's playbook"),
+    """Each with another version of Ansible."""
+    for playbook, text, programs in (
+        ("role.yml", "by the role", venv.PYTHON.parent),
+        ("collection.yml", "by the collection's role", tools.ensure("oldest")),
+        ("flask_apache.deploy.site", "by the collection's playbook", tools.ensure("newest")),
     ):
-        play = elsewhere.play(playbook, text)
+        play = elsewhere.play(playbook, text, programs)
         assert all(recap.changed for recap in play.recap.values())
+        assert "[DEPRECATION WARNING]" not in play.output
         for host in pair:
             assert host.http("/", host.name).text == text
+        again = elsewhere.play(playbook, text, programs)
+        assert again.changed == 0, again.output

@@ -1,17 +1,19 @@
 """What a release publishes: the collection's archive and the role's own, made from the working copies of this tree.
 
-``python3 -m tests.support.archives DIRECTORY`` makes both there.
+``python3 -m tests.support.archives DIRECTORY [REPOSITORY]`` makes both there. REPOSITORY is the address where the
+project is published; Galaxy shows it. Without it the collection has the placeholder of galaxy.yml.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
-from tests.support import venv
+from tests.support import changelog, venv
 from tests.support.commands import ROOT, SetupError, run
 
 ROLE = Path("roles/flask_apache")
@@ -44,13 +46,24 @@ def pack_tree(archive: Path) -> None:
             tar.add(ROOT / path, str(path))
 
 
-def build_collection(directory: Path) -> Path:
-    """Make the collection's archive, and return its path."""
+def build_collection(directory: Path, repository: str = "") -> Path:
+    """Make the collection's archive, and return its path.
+
+    Raises SetupError when the repository's address is none, or a tool fails.
+    """
+    if repository and not re.fullmatch(r"https://[\w.-]+/[\w./~-]+", repository):
+        raise SetupError(f"the repository must be an address such as https://example.com/me/it, got {repository!r}")
     with tempfile.TemporaryDirectory(prefix="flask-apache-tree-") as scratch:
         copy_tree(Path(scratch))
         for link in (path for path in (Path(scratch) / "plugins").rglob("*") if path.is_symlink()):
             shutil.copy2(link.resolve(), link.with_suffix(".new"))
             link.with_suffix(".new").replace(link)  # a file, for whatever unpacks archives without links
+        if repository:
+            metadata = Path(scratch) / "galaxy.yml"
+            text, found = re.subn(r"(?m)^repository:.*$", f"repository: {repository}", metadata.read_text())
+            assert found == 1
+            metadata.write_text(text)
+        changelog.release(Path(scratch))
         galaxy = str(venv.PYTHON.with_name("ansible-galaxy"))
         build = [galaxy, "collection", "build", "--force", "--output-path", str(directory.resolve())]
         run(build, cwd=Path(scratch), env=venv.environment())
@@ -78,12 +91,12 @@ def build_role(directory: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Make both archives."""
-    if len(arguments) != 1:
-        print("usage: python3 -m tests.support.archives DIRECTORY", file=sys.stderr)
+    if len(arguments) not in (1, 2):
+        print("usage: python3 -m tests.support.archives DIRECTORY [REPOSITORY]", file=sys.stderr)
         return 2
     directory = Path(arguments[0])
     directory.mkdir(parents=True, exist_ok=True)
-    print(build_collection(directory), build_role(directory), sep="\n")
+    print(build_collection(directory, *arguments[1:]), build_role(directory), sep="\n")
     return 0
 
 

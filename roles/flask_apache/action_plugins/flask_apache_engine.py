@@ -27,6 +27,8 @@ MANAGED = "Ansible managed"
 EMBEDDED_BYTES = 4 * 2**20  # of an archive that is sent with its request; a larger one is copied before
 
 
+LINE = 78  # columns that a line of progress overwrites of what the terminal shows
+
 Arguments = dict[str, Any]
 Answer = dict[str, Any]
 
@@ -45,11 +47,12 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         self.role = Path(self.task_vars["role_path"])
         self._import_from_role()
         step = getattr(self, f"step_{self._task.args['step']}")
-        answer = step(**{name: value for name, value in self._task.args.items() if name != "step"})
+        answer = step(**{name: plain(value) for name, value in self._task.args.items() if name != "step"})
         answer.pop("invocation", None)
         if not self._task.diff:
             answer.pop("diff", None)
-        return {**result, **answer}
+        app = self._templar.template(self.task_vars.get("flask_apache_app", "app"))
+        return {**result, "app": str(app), **answer}
 
     # --- The steps of a deploy, in its order
 
@@ -204,7 +207,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             )
             if shown or "running" in answer:
                 for line in answer.get("progress", [])[shown:]:
-                    self._display.display(f"  {self.task_vars['inventory_hostname']}: {line}")
+                    self._display.display(f"  {self.task_vars['inventory_hostname']}: {line}".ljust(LINE))
                 shown = len(answer.get("progress", []))
         return answer
 

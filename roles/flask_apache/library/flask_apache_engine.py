@@ -1,4 +1,4 @@
-#!/usr/bin/python
+# MIT License (see LICENSE) or, as Ansible: GNU General Public License v3.0+ (https://www.gnu.org/licenses/gpl-3.0.txt)
 """The door to the engine flask-apachectl on a host: a request in; changed, msg and diff out."""
 
 from __future__ import annotations
@@ -59,16 +59,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
+from subprocess import PIPE, Popen
 
 from ansible.module_utils.basic import AnsibleModule
 
 OLDEST_PYTHON = (3, 10)
-RUN, PREFIX = "/run", "flask-apachectl."  # in memory, and root's
+RUN = "/run"  # in memory, and root's
+PREFIX = "flask-apachectl."
 ABANDONED = 86400  # seconds
 
 
@@ -116,9 +117,9 @@ def _run(directory: str, engine: bytes, command: list[str], request: bytes) -> N
         open(os.path.join(directory, "answer"), "wb") as answer,
         open(os.path.join(directory, "progress"), "wb") as told,
     ):
-        process = subprocess.Popen(
+        process = Popen(
             [sys.executable, "-I", "-X", "utf8", "/proc/self/fd/%d" % descriptor, "--json", *command],
-            stdin=subprocess.PIPE,
+            stdin=PIPE,
             stdout=answer,
             stderr=told,
             pass_fds=(descriptor,),

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from controller import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller import requests
 from tests.unit.programs import ROLE, load
 from tests.unit.role.cases import CONSTANTS, variables_of
 
@@ -45,10 +45,10 @@ class Step:
         self.answers: list[dict[str, Any]] = []
         self.shown: list[str] = []
         action = object.__new__(plugin.ActionModule)
-        action._task = SimpleNamespace(check_mode=check, diff=True, args={})  # noqa: SLF001
-        action._templar = SimpleNamespace(template=lambda value: value)  # noqa: SLF001
-        action._display = SimpleNamespace(display=self.shown.append)  # noqa: SLF001
-        action._execute_module = self.execute  # noqa: SLF001
+        action._task = SimpleNamespace(check_mode=check, diff=True, args={})
+        action._templar = SimpleNamespace(template=lambda value: value)
+        action._display = SimpleNamespace(display=self.shown.append)
+        action._execute_module = self.execute
         action.role = ROLE
         action.task_vars = {
             **variables_of("defaults"),
@@ -200,7 +200,7 @@ def test_a_long_command_is_asked_until_it_ends_and_shows_its_steps() -> None:
         {"changed": True, "progress": ["stage   r1", "build   r1", "start   r1"]},
     ]
     assert step.action.engine(["inspect"], {})["changed"] is True
-    assert step.shown == ["  one: stage   r1", "  one: build   r1", "  one: start   r1"]
+    assert [line.rstrip() for line in step.shown] == ["  one: stage   r1", "  one: build   r1", "  one: start   r1"]
     assert len(step.sent) == 3
 
 
@@ -231,6 +231,22 @@ class Mapping:
     def items(self) -> list[tuple[str, int]]:
         """Return its items."""
         return [("a", 1)]
+
+
+class Unsafe(str):
+    """As the results of tasks are, before ansible-core 2.19."""
+
+    __slots__ = ()
+
+
+def test_a_step_gets_the_results_of_others_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Step().action
+    monkeypatch.setattr(plugin.ActionBase, "run", lambda *_: {})
+    monkeypatch.setattr(plugin.ActionModule, "_import_from_role", lambda _: None)
+    action._task.args = {"step": "probe", "plan": {"host": [Unsafe("a text")]}}  # noqa: SLF001
+    action.step_probe = lambda plan: {"types": [type(each) for each in plan["host"]], "plan": plan}
+    answer = action.run(task_vars={"role_path": str(ROLE), "flask_apache_app": "shop"})
+    assert answer == {"app": "shop", "types": [str], "plan": {"host": ["a text"]}}
 
 
 def test_plain_data_has_no_types_of_ansibles() -> None:
