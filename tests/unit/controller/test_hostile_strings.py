@@ -94,9 +94,9 @@ def received(sent: dict[str, Any]) -> dict[str, Any]:
     apache = sent["apache"]
     for part in ("fragment", "pools"):
         apache[part]["content"] = readers.apache(apache[part]["content"])
-    for part in ("vhost", "server"):
-        apache[part] = {variant: readers.apache(text) for variant, text in apache[part].items()}
-    apache["wsgi_load"] = readers.apache(apache["wsgi_load"])
+    apache["vhost"] = {variant: readers.apache(text) for variant, text in apache["vhost"].items()}
+    for part in ("server", "wsgi_load"):
+        apache[part] = readers.apache(apache[part])
     return dict(sent)
 
 

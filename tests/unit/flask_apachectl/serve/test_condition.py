@@ -33,9 +33,10 @@ class World:
         self.outdated: set[int] = set()
         self.now = BEGAN + 5000
         self.holder = ""
-        patch.setattr(health, "ask", lambda _app: self.answer)
+        patch.setattr(health, "ask", lambda _app, address: self.answer if address else None)
         patch.setattr(server, "pid", lambda: self.apache or None)
-        patch.setattr(server, "loaded", lambda _app: self.loaded)
+        patch.setattr(server, "addresses", lambda _app: ("127.0.0.1",))
+        patch.setattr(server, "loaded_at", lambda _app, _address: self.loaded)
         patch.setattr(routing, "read", lambda _app: self.routes)
         patch.setattr(routing, "slot_release", lambda _app, _slot: self.release or None)
         patch.setattr(pools, "daemon_processes", lambda _app: self.processes)
