@@ -55,8 +55,7 @@ class Shop:
     ) -> dict[str, Any]:
         """Ship a source and let the engine prepare it, as the role does, with another declaration for this once."""
         path = "/etc/flask-apache/tiny/app.json"
-        before = self.host.read(path)
-        kept = json.loads(before)
+        kept = json.loads(before := self.host.read(path))
         packed = pack.pack(source, source.parent / "cache")
         archive = f"/srv/flask-apache/tiny/incoming/{packed['id']}.tar.gz"
         self.host.put(Path(packed["archive"]), archive)
@@ -82,11 +81,10 @@ class Shop:
         """Return digests of a release's virtual environment, but for its own path and the installer's own notes."""
         venv = self.host.run(f"readlink -f /srv/flask-apache/tiny/releases/{release}/venv").stdout.strip()
         notes = "INSTALLER|RECORD|REQUESTED|direct_url.json|uv_.*|complete.json|.lock"
-        digest = f"sed 's,{venv},VENV,g' \"$1\" | sha256sum | sed \"s,-$,$1,\""
+        digest = f'sed \'s,{venv},VENV,g\' "$1" | sha256sum | sed "s,-$,$1,"'
         listed = f"cd {venv} && find . -type f | sort | grep -vE '/({notes})$'"
         found = self.host.run(f"{listed} | xargs -n 1 sh -c {shlex.quote(digest)} sh").stdout
-        # Byte code has the time of its source.
-        pairs = (line.split(maxsplit=1) for line in found.splitlines())
+        pairs = (line.split(maxsplit=1) for line in found.splitlines())  # byte code has the time of its source
         return {name: "" if name.endswith(".pyc") else digest for digest, name in pairs}
 
 
@@ -223,9 +221,8 @@ def test_a_wrong_hash_and_a_wrong_password_are_refused(
         assert "Hashes are required" in shop.prepare(half, check=False)["msg"]
         stranger = Shop(shop.host, Index(shop.host, USER, "wrong-password"))
         message = stranger.prepare(plain, check=False)["msg"]
-        assert (
-            "http://127.0.0.1:8765/simple answers 401: see the user and password in flask_apache_index_url" in message
-        )
+        said = "http://127.0.0.1:8765/simple answers 401: see the user and password in flask_apache_index_url"
+        assert said in message
         assert "wrong-password" not in message
 
     each(shops, refuse)
@@ -379,8 +376,7 @@ def test_uv_without_a_network_makes_what_pip_makes(
         "flask_apache_wheelhouse": str(wheelhouse),
         "flask_apache_installer": "uv",
     }
-    for shop in shops:
-        shop.index.stop()
+    each(shops, lambda shop: shop.index.stop())
     apply_role([shop.host for shop in shops], own)
 
     def compare(shop: Shop) -> None:
