@@ -78,10 +78,10 @@ class Shop:
         return sorted(name.replace("-", "==") for name in names)
 
     def files(self, release: str) -> dict[str, str]:
-        """Return digests of a release's virtual environment, but for its own path and the installer's own notes."""
+        """Return digests of a release's virtual environment, but for its own name and the installer's own notes."""
         venv = self.host.run(f"readlink -f /srv/flask-apache/tiny/releases/{release}/venv").stdout.strip()
         notes = "INSTALLER|RECORD|REQUESTED|direct_url.json|uv_.*|complete.json|.lock"
-        digest = f'sed \'s,{venv},VENV,g\' "$1" | sha256sum | sed "s,-$,$1,"'
+        digest = f'sed \'s,{Path(venv).name},VENV,g\' "$1" | sha256sum | sed "s,-$,$1,"'
         listed = f"cd {venv} && find . -type f | sort | grep -vE '/({notes})$'"
         found = self.host.run(f"{listed} | xargs -n 1 sh -c {shlex.quote(digest)} sh").stdout
         pairs = (line.split(maxsplit=1) for line in found.splitlines())  # byte code has the time of its source

@@ -125,7 +125,7 @@ def test_a_play_tells_no_secret(ended: Ended) -> None:
 def test_a_step_that_takes_long_is_not_silent(ended: Ended) -> None:
     """After ten seconds the play shows how far the step is, on each host."""
     for name in ended.live:
-        assert re.search(rf"(?m)^  {name}: start +\S+ in \S+$", ended.play.stdout), ended.play.stdout
+        assert re.search(rf"(?m)^  {name}: start +\S+ in \S+ *$", ended.play.stdout), ended.play.stdout
 
 
 @pytest.mark.usefixtures("ended")
