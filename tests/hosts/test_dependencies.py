@@ -81,9 +81,9 @@ class Shop:
         """Return digests of a release's virtual environment, but for its own name and the installer's own notes."""
         venv = self.host.run(f"readlink -f /srv/flask-apache/tiny/releases/{release}/venv").stdout.strip()
         notes = "INSTALLER|RECORD|REQUESTED|direct_url.json|uv_.*|complete.json|.lock"
-        digest = f'sed \'s,{Path(venv).name},VENV,g\' "$1" | sha256sum | sed "s,-$,$1,"'
+        hashing = f'sed \'s,{Path(venv).name},VENV,g\' "$1" | sha256sum | sed "s,-$,$1,"'
         listed = f"cd {venv} && find . -type f | sort | grep -vE '/({notes})$'"
-        found = self.host.run(f"{listed} | xargs -n 1 sh -c {shlex.quote(digest)} sh").stdout
+        found = self.host.run(f"{listed} | xargs -n 1 sh -c {shlex.quote(hashing)} sh").stdout
         pairs = (line.split(maxsplit=1) for line in found.splitlines())  # byte code has the time of its source
         return {name: "" if name.endswith(".pyc") else digest for digest, name in pairs}
 
