@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import re
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.support.hosts import Host
+    from tests.support.hosts import Host, Response
 
 NAME, ALIAS = "gate.example.com", "health.example.com"
 DECLARED = {
@@ -151,8 +152,13 @@ def test_rollback_over_changed_settings(hosts: list[Host], releases: list[str], 
 
 def doctor(host: Host) -> list[str]:
     """Return what doctor finds wrong."""
-    done = host.run(["flask-apachectl", "--json", "--app", "gate", "doctor"], check=False)
-    return [f"{row['check']}: {row['advice']}" for row in json.loads(done.stdout)["checks"] if not row["ok"]]
+    return [f"{row['check']}: {row['advice']}" for row in failed_checks(host, "gate")]
+
+
+def failed_checks(host: Host, app: str) -> list[dict[str, Any]]:
+    """Return doctor's checks that found something."""
+    done = host.run(["flask-apachectl", "--json", "--app", app, "doctor"], check=False)
+    return [row for row in json.loads(done.stdout)["checks"] if not row["ok"]]
 
 
 def test_refused_path_leaves_readiness_alone(hosts: list[Host], first: Path, tmp_path: Path) -> None:
@@ -230,3 +236,67 @@ def made_by_another_python(host: Host, venv: str) -> None:
     host.run(["mv", f"{venv}/lib/python3.13", f"{venv}/lib/python3.12"])
     text = json.dumps({**made, "python": "3.12"}).replace("lib/python3.13", "lib/python3.12")
     host.run(["tee", path], stdin=text)
+
+
+LOGIN = ["AuthType Basic", 'AuthName "Staff"', "AuthUserFile /etc/apache2/staff", "Require valid-user"]
+PASSWORD = "printf 'ann:{SHA}%s\n' $(printf secret | openssl sha1 -binary | base64) >/etc/apache2/staff"
+ANN = {"Authorization": "Basic " + base64.b64encode(b"ann:secret").decode()}
+ELSEWHERE = ["Require ip 192.0.2.0/24"]
+PAIR = "/etc/ssl/gate"
+TLS = ["SSLEngine on", f"SSLCertificateFile {PAIR}.pem", f"SSLCertificateKeyFile {PAIR}.key"]
+MAKE_PAIR = f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=gate -keyout {PAIR}.key -out {PAIR}.pem"
+WITH_TLS = f"a2enmod --quiet ssl socache_shmcb && {MAKE_PAIR} && systemctl restart apache2"
+
+
+def all_of(path: str, rules: list[str]) -> list[str]:
+    """Return a section of Apache's configuration."""
+    return [f"<Location {path}>", *rules, "</Location>"]
+
+
+class Guard(NamedTuple):
+    """What stands in front of an app: what the host needs for it, and which status a stranger gets."""
+
+    prepare: str
+    directives: list[str]
+    refused: int
+    headers: dict[str, str] | None = None  # of a visitor who is let in; None: none is, from here
+    port: int = 80
+
+
+GUARDS = {
+    "login": Guard(PASSWORD, all_of("/", LOGIN), 401, ANN),
+    "addresses": Guard("true", all_of("/", ELSEWHERE), 403),
+    "tls": Guard(WITH_TLS, TLS, 200, {}, 443),
+    "login over tls": Guard(f"{PASSWORD}; {WITH_TLS}", [*TLS, *all_of("/", LOGIN)], 401, ANN, 443),
+}
+
+
+@pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
+def test_a_gate_behind_directives(hosts: list[Host], tmp_path: Path, guard: Guard) -> None:
+    """Access rules and TLS in front of the health check: releases are judged as elsewhere, strangers stay outside."""
+    declared = {"app": "guarded", "wsgi": "app:app", "server_name": "guarded.example.com", "requirements": []}
+    declared |= {"directives": guard.directives, "port": guard.port}
+    sources = [small_app.write(tmp_path / mark, mark) for mark in ("one", "two")]
+    broken = small_app.write(tmp_path / "broken", "broken", {"/": (500, "broken")})
+
+    def visit(host: Host, headers: dict[str, str]) -> Response:
+        https = TLS[0] in guard.directives
+        return host.http("/", "guarded.example.com", port=guard.port, https=https, headers=headers)
+
+    def go(host: Host) -> None:
+        host.run(guard.prepare)
+        for source in sources:
+            Run(host, {**declared, "source": str(source)}).deploy()
+            assert visit(host, {"X-Flask-Apache-Probe": "0" * 32}).status == guard.refused
+            if guard.headers is not None:
+                assert visit(host, guard.headers).json()["mark"] == source.name
+        with pytest.raises(StepError, match="/ answered 500"):
+            Run(host, {**declared, "source": str(broken)}).deploy()
+        status = Deployed(host, "guarded").status()
+        assert (status["state"], [row["advice"] for row in failed_checks(host, "guarded")]) == ("up", [])
+        again = Run(host, {**declared, "source": str(sources[1])})
+        again.deploy()
+        assert not again.changed
+        Run(host, declared).step("remove")
+
+    each(hosts, go)

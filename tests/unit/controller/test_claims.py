@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.claims import claims
+from controller.claims import claims, restricts
 
 
 def read_by_apache(quoted: str) -> str:
@@ -63,3 +63,17 @@ def test_what_a_directive_names_is_left_to_it(directives: list[str], taken: list
 def test_what_cannot_be_told_may_be_anywhere(directives: list[str]) -> None:
     assert claims(directives).claimed_anywhere
     assert claims(directives).claimed == []
+
+
+@pytest.mark.parametrize(
+    ("directives", "expected"),
+    [
+        (["<Location />", "AuthType Basic", "Require valid-user", "</Location>"], True),
+        (["<Location />", "  require ip 192.0.2.0/24", "</Location>"], True),
+        (["Deny from 192.0.2.1"], True),
+        (["Header set X-Require 1", "# Require valid-user", ""], False),
+        ([], False),
+    ],
+)
+def test_directives_that_restrict_visits(directives: list[str], expected: bool) -> None:  # noqa: FBT001 - a parameter
+    assert restricts(directives) is expected

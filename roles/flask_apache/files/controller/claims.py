@@ -22,6 +22,7 @@ UNKNOWN = ("include", "includeoptional", "use", "documentroot", "userdir", "virt
 LOCATIONS = ("<location", "<locationmatch")
 TRANSPARENT = ("<ifmodule", "<ifdefine", "<iffile", "<ifversion", "<ifdirective", "<ifsection", "<limit")
 CONDITIONS = ("<if", "<elseif", "<else")
+RESTRICTING = ("require", "deny", "order")
 STATUS = re.compile(r"\d{3}|permanent|temp|seeother|gone", re.IGNORECASE)  # of a redirect
 WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'|(\S+)')
 
@@ -99,3 +100,8 @@ def claim(name: str, arguments: list[str], place: tuple[str, str]) -> str | None
     if name in BY_PATTERN and expression is not None:
         return expression
     return None if takes else ""
+
+
+def restricts(directives: Iterable[str]) -> bool:
+    """Tell whether directives restrict who may visit: such as those of a login, or of a list of addresses."""
+    return any((words(line.strip()) or [""])[0].lower() in RESTRICTING for line in directives)

@@ -10,7 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .claims import Claims, claims
+from .claims import Claims, claims, restricts
 from .daemon_options import daemon_options, mod_wsgi_version, version
 from .pages import ErrorPages
 from .paths import Paths, paths
@@ -71,6 +71,7 @@ class Site:
     retry_after: int  # seconds
     request_body_limit: int  # bytes
     directives: list[str]
+    restricted: bool  # they restrict who may visit
     log_keep_days: int
     access_log: str  # a path
     error_log: str
@@ -137,6 +138,7 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
         retry_after=values.number("retry_after"),
         request_body_limit=values.number("request_body_limit"),
         directives=values.texts("directives"),
+        restricted=restricts(values.texts("directives")),
         log_keep_days=values.number("log_keep_days"),
         access_log=values.text("access_log", f"{place.logs}/access.log"),
         error_log=values.text("error_log", f"{place.logs}/error.log"),
@@ -179,6 +181,7 @@ def declared(
         "default_server": values.flag("default_server"),
         "port": own.port,
         "mount": own.mount,
+        "restricted": own.restricted,
         "strategy": values.text("strategy"),
         "idle_pool": values.text("idle_pool"),
         "processes": values.number("daemon_processes"),

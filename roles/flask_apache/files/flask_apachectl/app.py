@@ -85,8 +85,8 @@ class App:
     @property
     def url(self) -> str:
         """Address of the app as a visitor writes it."""
-        port = "" if self.site.port == 80 else f":{self.site.port}"  # noqa: PLR2004
-        return f"http://{self.site.server_name}{port}{self.site.mount.rstrip('/')}/"
+        start = {80: "http://{}", 443: "https://{}"}.get(self.site.port, f"http://{{}}:{self.site.port}")
+        return f"{start.format(self.site.server_name)}{self.site.mount.rstrip('/')}/"
 
     def pool(self, slot: str) -> str:
         """Return the name of a slot's WSGIDaemonProcess."""

@@ -66,6 +66,7 @@ class Site:
     default_server: bool
     port: int
     mount: str
+    restricted: bool  # flask_apache_directives restrict who may visit it
     processes: int
     strategy: str
     idle_pool: str

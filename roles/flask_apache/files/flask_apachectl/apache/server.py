@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
-from flask_apachectl.apache import neighbours, visitors
+from flask_apachectl.apache import client, neighbours, visitors
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts, report
 
@@ -67,15 +67,12 @@ def loaded_at(app: App, address: str) -> str:
 
     Where the app has none, another one may answer: each says whose configuration it is.
     """
-    connection = http.client.HTTPConnection(address, app.site.port, timeout=app.spec.health_request_timeout)
-    headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration", "Connection": "close"}
+    headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration"}
     try:
-        connection.request("GET", app.site.mount, headers=headers)
-        name, _, digest = (connection.getresponse().getheader("X-Flask-Apache-Configuration") or "").partition(" ")
+        reply = client.get(address, app.site.port, app.site.mount, headers, app.spec.health_request_timeout)
     except (OSError, http.client.HTTPException):
         return ""
-    finally:
-        connection.close()
+    name, _, digest = reply.headers.get("X-Flask-Apache-Configuration", "").partition(" ")
     return digest if name == app.name else ""
 
 

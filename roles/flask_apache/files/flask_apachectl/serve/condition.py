@@ -59,6 +59,8 @@ def _visit_at(app: App, release: str | None, address: str) -> Visit:
         state, told = "closed", f"{answer.status}, as it is closed for maintenance"
     elif release is None:
         told = f"{answer.status}, as no release is live yet"
+    elif health.is_restricted(app, answer):
+        state, told = "up", f"{answer.status} in {milliseconds:.0f} ms, as visits are restricted"
     elif not health.is_healthy(app, answer):
         told = health.explain(app, answer, release)
     else:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flask_apachectl import routing
-from flask_apachectl.apache import server, visitors
+from flask_apachectl.apache import client, server, visitors
 from flask_apachectl.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
+REFUSED = (401, 403)
 SHOWN = 500  # characters shown of a wrong answer
 
 
@@ -42,24 +43,24 @@ def ask(app: App, token: str = "", address: str = "") -> Answer:
 
     Every address at which visitors come leads to the same pools: without one, the first one is asked.
     """
-    host, seconds = app.spec.health_host or app.site.server_name, app.spec.health_request_timeout
-    headers = {"Host": host, "User-Agent": "flask-apachectl", "Connection": "close"}
+    headers = {"Host": app.spec.health_host or app.site.server_name}
     if token:
         headers["X-Flask-Apache-Probe"] = token
-    connection = http.client.HTTPConnection(address or server.addresses(app)[0], app.site.port, timeout=seconds)
+    address = address or server.addresses(app)[0]
     try:
-        connection.request("GET", app.url_path, headers=headers)
-        response = connection.getresponse()
-        body = response.read(2**20).decode(errors="replace")
-        release, pid = response.getheader("X-Flask-Apache-Release", ""), response.getheader("X-Flask-Apache-Pid", "0")
-        is_page = "html" in response.getheader("Content-Type", "html")
-        words = "" if is_page else " ".join(body[:SHOWN].split())
-        name, complete = response.getheader("X-Flask-Apache-App", ""), app.spec.health_body in body
-        return Answer(response.status, release, int(pid), complete=complete, words=words, app=name)
+        reply = client.get(address, app.site.port, app.url_path, headers, app.spec.health_request_timeout)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
-    finally:
-        connection.close()
+    pid = reply.headers.get("X-Flask-Apache-Pid", "")
+    is_page = "html" in reply.headers.get("Content-Type", "html")
+    return Answer(
+        reply.status,
+        reply.headers.get("X-Flask-Apache-Release", ""),
+        int(pid) if pid.isdecimal() else 0,
+        complete=app.spec.health_body in reply.text,
+        words="" if is_page else " ".join(reply.text[:SHOWN].split()),
+        app=reply.headers.get("X-Flask-Apache-App", ""),
+    )
 
 
 @contextlib.contextmanager
@@ -76,6 +77,11 @@ def probing(app: App, slot: str) -> Iterator[str]:
 def is_healthy(app: App, answer: Answer) -> bool:
     """Tell whether an answer is that of a healthy app."""
     return answer.status in app.spec.health_status and answer.complete
+
+
+def is_restricted(app: App, answer: Answer) -> bool:
+    """Tell whether a visitor without a password, or from this host, is refused as the app's directives want it."""
+    return app.site.restricted and answer.status in REFUSED and answer.status not in app.spec.health_status
 
 
 def is_right(app: App, answer: Answer, release: str) -> bool:
@@ -103,6 +109,9 @@ def wrong_for_visitors(app: App, release: str) -> str:
         answer = ask(app, address=address)
         if answer.status and not server.loaded_at(app, address):
             return f"{place}{app.url} is answered by another virtual host or program: see `apache2ctl -S`"
+        if is_restricted(app, answer):  # a probe is let through
+            with probing(app, routing.live_slot(app)) as token:
+                answer = ask(app, token, address)
         if not is_healthy(app, answer):
             return place + explain(app, answer, release)
     return ""

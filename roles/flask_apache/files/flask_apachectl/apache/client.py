@@ -1,0 +1,60 @@
+"""Ask Apache over HTTP, or over HTTPS where a virtual host wants that."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST = 2**20  # bytes that are read of an answer
+WANTS_TLS = 400  # what Apache answers to plain HTTP at such a virtual host, and to a malformed request
+
+
+class Reply(NamedTuple):
+    """An answer's status, headers and text; bytes that are not UTF-8 are replaced."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+
+class Secure(http.client.HTTPConnection):
+    """A connection over TLS that names the host it asks for, and trusts any certificate: it ends on this machine."""
+
+    name = ""
+
+    def connect(self) -> None:
+        """Connect to the address, and begin TLS."""
+        super().connect()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.sock = context.wrap_socket(self.sock, server_hostname=self.name)
+
+
+def get(address: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Reply:
+    """Ask for a path at an address, with a header Host.
+
+    Raises OSError or http.client.HTTPException when there is no answer within so many seconds.
+    """
+    reply = _ask(http.client.HTTPConnection(address, port, timeout=seconds), path, headers)
+    if reply.status != WANTS_TLS:
+        return reply
+    secure = Secure(address, port, timeout=seconds)
+    secure.name = headers["Host"]
+    try:
+        return _ask(secure, path, headers)
+    except ssl.SSLError:
+        return reply
+
+
+def _ask(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> Reply:
+    """Ask once, and close the connection."""
+    try:
+        connection.request("GET", path, headers={**headers, "User-Agent": "flask-apachectl", "Connection": "close"})
+        response = connection.getresponse()
+        return Reply(response.status, response.headers, response.read(MOST).decode(errors="replace"))
+    finally:
+        connection.close()
