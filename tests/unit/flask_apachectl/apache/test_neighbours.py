@@ -89,6 +89,11 @@ def test_what_others_would_lose_is_told() -> None:
             other("*", 80, "blog.example.com", line=2),
         ],
     )
+    legacy, blog = other("192.0.2.1", 80, "legacy.example"), other("*", 80, "blog.example.com", line=2)
+    wild = [own(address, 80, "www.example.com", "*.example.com") for address in ("192.0.2.1", "*")]
+    assert f"blog.example.com at 192.0.2.1:80 would be answered by {wild[0]} instead of {legacy}" in told(
+        [legacy, blog], [legacy, blog, *wild]
+    )
     assert "instead of Apache's main server" in told([], [own()])
     assert "192.0.2.1:80 would be answered by" in told([other("192.0.2.1")], [own()])
 

@@ -84,12 +84,13 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
     replaced = {each.file for each in then.hosts} - {each.file for each in after.hosts}
     for place in dict.fromkeys((each.address, each.port) for each in then.hosts):
         was, now = (listing.chain(each.hosts, *place) for each in (then, after))
+        nearby = was if place[1] == 0 else others.on_port(then.hosts, place[1])  # a name may come to any address
         if place[0] == "*" and place[1] in default:
-            was = [host for host in was if host.file not in replaced]
-            wanted = {listing.example(name) for host in was for name in host.names}
+            was, nearby = ([host for host in found if host.file not in replaced] for found in (was, nearby))
+            wanted = set[str]()
         else:
-            wanted = {NO_NAME, *(listing.example(name) for host in was for name in host.names)}
-        for name in sorted(wanted):
+            wanted = {NO_NAME}
+        for name in sorted(wanted | {listing.example(name) for host in nearby for name in host.names}):
             old, new = listing.winner(was, name), listing.winner(now, name)
             if old and str(old) != str(new):
                 yield f"{_told(name, place)} would be answered by {new or 'nobody'} instead of {old}"
