@@ -109,8 +109,9 @@ def wrong_for_visitors(app: App, release: str) -> str:
         answer = ask(app, address=address)
         if answer.status and not server.loaded_at(app, address):
             return f"{place}{app.url} is answered by another virtual host or program: see `apache2ctl -S`"
-        if is_restricted(app, answer):  # a probe is let through
-            with probing(app, routing.live_slot(app)) as token:
+        slot = routing.live_slot(app)
+        if slot and is_restricted(app, answer):  # a probe is let through
+            with probing(app, slot) as token:
                 answer = ask(app, token, address)
         if not is_healthy(app, answer):
             return place + explain(app, answer, release)
