@@ -19,14 +19,14 @@ LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
 
 NAME = r"(?:password|passwd|passphrase|secret|token|credentials?|api[_-]?key|private[_-]?key)"
-# What may be a secret in any text, and what is shown instead.
+# What may be a secret in any text, and what is shown instead. Each begins where a word does, or a long word takes long.
 SECRETS = (
     (re.compile(r"(\w://)[^/\s'\"]*@"), r"\1****@"),
     # user:password@host, without the scheme of an address
-    (re.compile(r"(?<![\w/.@-])[\w.%+~-]+:[^\s/@'\"]+@(?=[\w\[])"), "****@"),
+    (re.compile(r"(?<![\w/.@%+~:-])[\w.%+~-]+:[^\s/@'\"]+@(?=[\w\[])"), "****@"),
     # --db-password X, --db-password=X, ["--db-password", "X"], "DB_PASSWORD": "X", DB_PASSWORD=X, AuthBindPassword X
-    (re.compile(rf"(?i)(--?[\w-]*{NAME}(?:=|\s+|['\"],?\s*['\"]))[^\s'\",]+"), r"\1****"),
-    (re.compile(rf"(?i)(\b[\w-]*{NAME}['\"]?\s*(?:=\s*|:\s*(?=['\"]))['\"]?)[^\s'\",]+"), r"\1****"),
+    (re.compile(rf"(?i)((?<![\w-])--?[\w-]*{NAME}(?:=|\s+|['\"],?\s*['\"]))[^\s'\",]+"), r"\1****"),
+    (re.compile(rf"(?i)((?<![\w-])[\w-]*{NAME}['\"]?\s*(?:=\s*|:\s*(?=['\"]))['\"]?)[^\s'\",]+"), r"\1****"),
     (re.compile(r"(\b[A-Z][A-Za-z0-9]*(?:Password|Passphrase|Secret)[ \t]+['\"]?)[^\s'\"]+"), r"\1****"),
     (re.compile(r"(\b(?:Basic|Bearer) )[\w+/=.~-]{8,}"), r"\1****"),
     (re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"), "****"),
