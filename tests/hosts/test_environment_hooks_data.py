@@ -230,11 +230,16 @@ def test_a_second_run_changes_nothing_and_leaves_data_as_it_is(fleet: Fleet, sou
 # --- A release with a new secret, whose migration fails at first -----------------------------------------------------
 
 
+def pids(app: Deployed) -> dict[str, list[int]]:
+    """Return the processes of each pool."""
+    return {slot: pool["pids"] for slot, pool in app.ctl("status")["pools"].items()}
+
+
 def test_a_failing_hook_of_the_first_host_stops_the_release_on_all(fleet: Fleet, source: Path) -> None:
     """No host starts the release; the next run repeats the hook. Afterwards no file has the old secret."""
     first, second = fleet.apps
     before = [app.live() for app in fleet.apps]
-    processes = [app.ctl("status")["pools"] for app in fleet.apps]
+    processes = [pids(app) for app in fleet.apps]
     new = {**ENVIRONMENT, "API_TOKEN": SECOND_SECRET, "COLOUR": "blue"}
     first.host.run(f"touch {DATA}/fail-before_start")
     failed = run_role(fleet, source, environment=new, check=False)
@@ -242,7 +247,7 @@ def test_a_failing_hook_of_the_first_host_stops_the_release_on_all(fleet: Fleet,
     for text in ("`python hook.py before_start` ended with 1", "before_start found no table", f"serving {before[0]}"):
         assert text in failed.output
     assert [app.live() for app in fleet.apps] == before
-    assert [app.ctl("status")["pools"] for app in fleet.apps] == processes
+    assert [pids(app) for app in fleet.apps] == processes
     assert [page(app)["environment"]["API_TOKEN"] for app in fleet.apps] == [FIRST_SECRET] * 2
 
     first.host.run(f"rm {DATA}/fail-before_start")

@@ -88,9 +88,9 @@ def ask(host: Host, name: str) -> str:
 
 
 def state(host: Host) -> dict[str, FileState]:
-    """Describe what a refused source must not touch; that a file came and went in incoming/ is no harm."""
-    found = host.snapshot(STATE)
-    return {path: entry._replace(mtime_ns=0) if path.endswith("/incoming") else entry for path, entry in found.items()}
+    """Describe what a refused source must not touch; that a file came and went in incoming/ or locked is no harm."""
+    found, ends = host.snapshot(STATE), ("/incoming", "/lock")
+    return {path: entry._replace(mtime_ns=0) if path.endswith(ends) else entry for path, entry in found.items()}
 
 
 def release(host: Host, name: str) -> str:

@@ -194,7 +194,7 @@ CASES = {
         daemon_header_buffer_size=100,
     ),
     "a hyphen in an environment variable": case(
-        ("flask_apache_environment must have names of letters", "got 'MY-KEY'"), environment={"MY-KEY": "x"}
+        ("flask_apache_environment must have names of at most 255 letters", "got 'MY-KEY'"), environment={"MY-KEY": "x"}
     ),
     "a mapping in the environment": case(
         "flask_apache_environment.A must be a string or a number, got a mapping", environment={"A": {"b": "c"}}

@@ -23,7 +23,7 @@ suites, in the order of a run without arguments:
 or
   setup       prepare everything (.venv, Docker, images) and leave Docker running
 
-Three files are tested at a time; -n0 lets them follow each other, and pytest's -s and --pdb work.
+Two files are tested at a time; -n0 lets them follow each other, and pytest's -s and --pdb work.
 
 KEEP_DOCKER=1            leave Docker running, if it had to be started
 FLASK_APACHE_TEST_CA=…   a directory of *.crt that the test hosts shall trust (default: this machine's own)
@@ -39,7 +39,7 @@ SUITES = {
 }
 
 # More than this machine has processors, perhaps: tests of hosts wait for much of their time.
-THREE_FILES_AT_A_TIME = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
+TWO_FILES_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
 # What the tests of sources call, and the packages that have it.
 PROGRAMS = {"git": "git", "ssh-keygen": "openssh-client", "gpg": "gnupg"}
 
@@ -91,7 +91,7 @@ def main(words: list[str]) -> int:
     if only_setup:
         return setup()
     os.environ.setdefault("ANSIBLE_HOME", str(ROOT / ".ansible"))
-    return subprocess.call([str(venv.PYTHON), "-m", "pytest", *THREE_FILES_AT_A_TIME, *arguments], cwd=ROOT)
+    return subprocess.call([str(venv.PYTHON), "-m", "pytest", *TWO_FILES_AT_A_TIME, *arguments], cwd=ROOT)
 
 
 if __name__ == "__main__":
