@@ -38,7 +38,7 @@ SUITES = {
     "hosts": "tests/hosts",
 }
 
-# More than this machine has processors, perhaps: tests of hosts wait for much of their time.
+# A test of hosts keeps more than one processor busy.
 TWO_FILES_AT_A_TIME = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
 # What the tests of sources call, and the packages that have it.
 PROGRAMS = {"git": "git", "ssh-keygen": "openssh-client", "gpg": "gnupg"}

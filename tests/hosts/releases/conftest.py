@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 start_host = host_starter("package")
 
 
-@pytest.fixture(scope="package", autouse=True)
-def processors() -> Iterator[None]:
-    """Reserve the machine until the last test of this directory, for the tests measure time."""
-    with reserved_processors(alone=True):
-        yield
-
-
 @pytest.fixture(scope="package")
 def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Deployed]:
     """Return the app, deployed by the role, on a host of each distribution."""
@@ -38,3 +31,10 @@ def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFac
     source = make_source(tmp_path_factory.mktemp("first") / "source", "m00")
     apply_role(hosts, {**DECLARED, "flask_apache_source": str(source)})
     return {host.distribution: Deployed(host, "marked") for host in hosts}
+
+
+@pytest.fixture(scope="package", autouse=True)
+def processors(apps: dict[str, Deployed]) -> Iterator[None]:  # noqa: ARG001 - others may work until they are there
+    """Reserve the machine until the last test of this directory, for the tests measure time."""
+    with reserved_processors(alone=True):
+        yield
