@@ -66,7 +66,7 @@ class Place:
             self.run().step("remove")
         rotation = "/etc/logrotate.d/apache2"
         self.host.run(f"rm -rf /etc/apache2 /srv/others; cp -a {BACK} /etc/apache2; cp -a {BACK}.logrotate {rotation}")
-        self.host.run("systemctl restart apache2")
+        self.host.run("systemctl reset-failed apache2; systemctl restart apache2")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def build(host: Host, world: World) -> None:
         for path, text in setup.files.items():
             place = path if path.startswith("/") else f"/etc/apache2/{path}"
             host.write(place, filled(host, text), 0o755 if path.endswith(".cgi") else 0o644)
-    host.run("systemctl restart apache2 || { journalctl -n 20 -u apache2; exit 1; }")
+    host.run("systemctl reset-failed apache2; systemctl restart apache2 || { journalctl -n 20 -u apache2; exit 1; }")
 
 
 def ask(host: Host, questions: list[Question]) -> dict[str, list[Any]]:

@@ -77,7 +77,6 @@ WORLDS = {
             "a name with an alias": alone("www.oldsite.example", aliases="oldsite.example"),
             "a name that the app's wildcard covers": alone("blog.example.com"),
             "a wildcard": alone("wild", aliases="*.wild.example"),
-            "an address of IPv6": alone("six.example", addresses="[::1]:80"),
             "an address and port of its own": Setup(
                 {"sites-enabled/admin.conf": "Listen 127.0.0.1:8081\n" + site("127.0.0.1:8081", "admin.example")},
                 ("admin.example",),
@@ -175,6 +174,11 @@ WORLDS = {
             "a directory of pages": ALL,
             "virtual hosts of all ports": alone("star.example", addresses="*", before="Listen 8081\n"),
             "an address on all ports": alone("address.example", addresses="@IP@"),
+            "an address of IPv6": Setup(
+                {"sites-enabled/six.conf": site("[::1]:80", "six.example")},
+                ("six.example",),
+                (("::1", 80, "six.example", "/"), ("::1", 80, "unknown.example", "/")),
+            ),
         },
         port=8081,
     ),

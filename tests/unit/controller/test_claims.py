@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from controller.claims import claims, restricts
+from controller.claims import claims, is_tls, restricts
 
 
 def read_by_apache(quoted: str) -> str:
@@ -77,3 +77,9 @@ def test_what_cannot_be_told_may_be_anywhere(directives: list[str]) -> None:
 )
 def test_directives_that_restrict_visits(directives: list[str], expected: bool) -> None:  # noqa: FBT001 - a parameter
     assert restricts(directives) is expected
+
+
+@pytest.mark.parametrize("line", ["SSLEngine on", "  sslengine ON", 'SSLEngine "on"'])
+def test_directives_of_https(line: str) -> None:
+    assert is_tls(["Header set A b", line])
+    assert not is_tls(["SSLEngine off", "# SSLEngine on"])

@@ -16,7 +16,7 @@ INTEGERS = (
     *("port", "processes", "health_timeout", "build_timeout", "keep_releases", "health_successes"),
     *("health_request_timeout", "soak", "soak_errors", "lock_wait", "format"),
 )
-FLAGS = ("manage_service", "restricted", "default_server", "index_private", "irreversible")
+FLAGS = ("manage_service", "restricted", "tls", "default_server", "index_private", "irreversible")
 LISTS = (
     *("workers", "timers", "server_aliases", "constraints", "extras", "extra_index_urls", "pip_args", "health_status"),
     *("static", "environment_secrets", "data_directories", "hooks"),

@@ -21,6 +21,7 @@ DECLARED: dict[str, Any] = {
     "default_server": False,
     "port": 80,
     "mount": "/",
+    "tls": False,
     "restricted": False,
     "processes": 2,
     "strategy": "blue_green",

@@ -105,3 +105,8 @@ def claim(name: str, arguments: list[str], place: tuple[str, str]) -> str | None
 def restricts(directives: Iterable[str]) -> bool:
     """Tell whether directives restrict who may visit: such as those of a login, or of a list of addresses."""
     return any((words(line.strip()) or [""])[0].lower() in RESTRICTING for line in directives)
+
+
+def is_tls(directives: Iterable[str]) -> bool:
+    """Tell whether directives make a virtual host one of HTTPS."""
+    return any([word.lower() for word in words(line)[:2]] == ["sslengine", "on"] for line in directives)

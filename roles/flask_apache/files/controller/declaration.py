@@ -10,7 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .claims import Claims, claims, restricts
+from .claims import Claims, claims, is_tls, restricts
 from .daemon_options import daemon_options, mod_wsgi_version, version
 from .pages import ErrorPages
 from .paths import Paths, paths
@@ -181,6 +181,7 @@ def declared(
         "default_server": values.flag("default_server"),
         "port": own.port,
         "mount": own.mount,
+        "tls": is_tls(own.directives),
         "restricted": own.restricted,
         "strategy": values.text("strategy"),
         "idle_pool": values.text("idle_pool"),

@@ -66,6 +66,7 @@ class Site:
     default_server: bool
     port: int
     mount: str
+    tls: bool  # flask_apache_directives make it a site of HTTPS
     restricted: bool  # flask_apache_directives restrict who may visit it
     processes: int
     strategy: str

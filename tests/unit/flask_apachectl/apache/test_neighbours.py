@@ -57,11 +57,13 @@ def test_the_longer_wildcard_comes_first() -> None:
 
 
 def test_a_main_server_is_needed_where_apache_listens_without_a_site() -> None:
-    assert neighbours.needs_main(Listing((), PORTS), 80)
-    assert not neighbours.needs_main(Listing((), PORTS), 81)
-    assert not neighbours.needs_main(Listing((other(),), PORTS), 80)
-    assert not neighbours.needs_main(Listing((other("*", 0),), PORTS), 80)
-    assert neighbours.needs_main(Listing((other("192.0.2.1"),), PORTS), 80)
+    assert neighbours.needs_main(Listing((), PORTS), 80, [])
+    assert not neighbours.needs_main(Listing((), PORTS), 81, [])
+    assert not neighbours.needs_main(Listing((other(),), PORTS), 80, [])
+    assert not neighbours.needs_main(Listing((other("*", 0),), PORTS), 80, [])
+    assert neighbours.needs_main(Listing((other("192.0.2.1"),), PORTS), 80, [])
+    assert neighbours.needs_main(Listing((), PORTS), 80, [shop(tls=True, port=443).site])
+    assert not neighbours.needs_main(Listing((), PORTS), 80, [shop(tls=True).site])
 
 
 def test_the_main_server_leaves_its_name_to_an_app() -> None:

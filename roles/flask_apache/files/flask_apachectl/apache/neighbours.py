@@ -55,10 +55,14 @@ def addresses(found: Listing, port: int, *, is_default: bool) -> list[str]:
     return [f"{address}:{number or '*'}" for address, number in own]
 
 
-def needs_main(found: Listing, port: int) -> bool:
-    """Tell whether the main server answers on a port: then it has to go on, for names that the apps do not have."""
+def needs_main(found: Listing, port: int, apps: Iterable[Site]) -> bool:
+    """Tell whether the main server answers on a port: then it has to go on, for names that the apps do not have.
+
+    Beside an app of HTTPS it cannot: it does not speak that, and the first virtual host of a port decides.
+    """
     has_site = any(each.address == "*" for each in others.on_port(found.hosts, port))
-    return not has_site and any(each.port == port for each in found.listens)
+    is_tls = any(site.tls for site in apps if site.port == port)
+    return not has_site and not is_tls and any(each.port == port for each in found.listens)
 
 
 def main_server(found: Listing, port: int, taken: Iterable[str]) -> str:
@@ -96,7 +100,7 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
                 yield f"{_told(name, place)} would be answered by {new or 'nobody'} instead of {old}"
     for port in sorted({site.port for site in sites} - default):
         first = next(iter(listing.chain(after.hosts, "*", port)), None)
-        if needs_main(then, port) and first and others.is_own(first.file) and MAIN not in first.file:
+        if needs_main(then, port, sites) and first and others.is_own(first.file) and MAIN not in first.file:
             yield f"{_told(NO_NAME, ('*', port))} would be answered by {first} instead of Apache's main server"
     yield from _kept_from(after, sites)
 

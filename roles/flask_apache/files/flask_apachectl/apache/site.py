@@ -160,7 +160,11 @@ def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
     found, steps = others.read(), list[Wanted]()
     default = {site.port for site in apps.values() if site.default_server}
     returns = STOCK_PORT if _kept_stock() and STOCK_PORT not in default else None
-    ports = {site.port for site in apps.values() if neighbours.needs_main(found, site.port)} - default - {returns}
+    ports = (
+        {site.port for site in apps.values() if neighbours.needs_main(found, site.port, apps.values())}
+        - default
+        - {returns}
+    )
     for port in sorted(ports):
         names = [name for site in apps.values() for name in (site.server_name, *site.server_aliases)]
         file = f"{MAIN}{port}.conf"

@@ -82,11 +82,19 @@ def traces(app: App, *, last: bool, data: bool) -> list[Path]:
     found += [Path(f"/etc/tmpfiles.d/flask-apache-{app.name}.conf")]
     found += [app.data] if data else []
     if last:
-        found += [paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB, COMPLETION]
+        for directory in (paths.SRV, paths.RUN, paths.VAR_LOG, paths.CACHE, paths.LIB):
+            found += _whole(directory)
+        found += [COMPLETION]
         found += sorted(CERTIFICATES.glob("flask-apache-*.crt"))
         kept = {path.name for path in paths.VAR_LIB.glob("*")} - ({app.name} if data else set())
         found += [] if kept else [paths.VAR_LIB]
-    return [*found, app.conf, *([paths.ENGINE, paths.ETC] if last else [])]
+    return [*found, app.conf, *([paths.ENGINE, *_whole(paths.ETC)] if last else [])]
+
+
+def _whole(directory: Path) -> list[Path]:
+    """Return a directory, or what is in it where it is a link: that is the administrator's, and stays."""
+    is_link = directory.is_symlink() and directory.is_dir()
+    return sorted(directory.iterdir()) if is_link else [directory]
 
 
 def _remove_files(app: App, doomed: Sequence[Path], *, last: bool, data: bool) -> None:
