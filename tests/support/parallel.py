@@ -74,6 +74,7 @@ MINUTES = {
     "tests/hosts/test_damage.py": 8,
     "tests/hosts/faults": 8,
     "tests/hosts/operations": 5,
+    "tests/hosts/other_sites": 6,
     "tests/hosts/side_by_side": 5,
     "tests/hosts/test_shared_host.py": 4,
     "tests/molecule/test_molecule.py": 4,

@@ -186,7 +186,7 @@ REFUSED = {
         {"sites-enabled/all.conf": site("*:80", "all.example.com")},
         {"default_server": True},
         (
-            "flask_apache_default_server must be false, got True; true would take requests away from "
+            "flask_apache_default_server must be false, got true; true would take requests away from "
             "/etc/apache2/sites-enabled/all.conf:1"
         ),
     ),
