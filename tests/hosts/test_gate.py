@@ -274,8 +274,8 @@ GUARDS = {
 @pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
 def test_a_gate_behind_directives(hosts: list[Host], tmp_path: Path, guard: Guard) -> None:
     """Access rules and TLS in front of the health check: releases are judged as elsewhere, strangers stay outside."""
-    declared = {"app": "guarded", "wsgi": "app:app", "server_name": "guarded.example.com", "requirements": []}
-    declared |= {"directives": guard.directives, "port": guard.port}
+    declared: dict[str, Any] = {"app": "guarded", "wsgi": "app:app", "server_name": "guarded.example.com"}
+    declared |= {"requirements": [], "directives": guard.directives, "port": guard.port}
     sources = [small_app.write(tmp_path / mark, mark) for mark in ("one", "two")]
     broken = small_app.write(tmp_path / "broken", "broken", {"/": (500, "broken")})
 
