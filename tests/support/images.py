@@ -2,7 +2,8 @@
 
 Every distribution has two: ``flask-apache-test:debian-12`` as bare as a host can be, and
 ``flask-apache-test:debian-12-hot`` with Apache, mod_wsgi and apt's lists already there, for tests that are
-not about installing packages.
+not about installing packages. In those, ensurepip copies an installed pip instead of installing one, which takes
+three seconds of a processor and is half of what a first deploy costs.
 
 ``python3 -m tests.support.images [debian-12 debian-13-hot …]`` builds them, by default all that can be had
 here, and starts Docker for it.
@@ -61,6 +62,17 @@ RUN printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod 0755 /usr/s
  && DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends \\
       apache2 libapache2-mod-wsgi-py3 python3-venv \\
  && rm -f /usr/sbin/policy-rc.d /var/cache/apt/archives/*.deb
+COPY copy_pip.py /tmp/
+RUN python3 -m venv /tmp/venv && mv /tmp/venv/lib/python3*/site-packages /usr/local/lib/ensurepip && rm -r /tmp/venv \\
+ && cat /tmp/copy_pip.py >>"$(python3 -c 'import ensurepip; print(ensurepip.__file__)')" && rm /tmp/copy_pip.py
+"""
+COPY_PIP = """
+
+def _run_pip(args, additional_paths=None):
+    import shutil, sysconfig
+
+    shutil.copytree("/usr/local/lib/ensurepip", sysconfig.get_path("purelib"), dirs_exist_ok=True)
+    return 0
 """
 
 
@@ -125,7 +137,7 @@ def _ensure_bare(distribution: Distribution) -> str:
 def _ensure_hot(name: str) -> str:
     bare = _ensure_bare(DISTRIBUTIONS[name.removesuffix("-hot")])
     tag = f"{REPOSITORY}:{name}"
-    recipe = _digest(HOT, _image_id(bare) or "")
+    recipe = _digest(HOT, COPY_PIP, _image_id(bare) or "")
     if not _is_current(tag, recipe):
         _build(tag, HOT.format(base=bare), recipe)
     return tag
@@ -137,6 +149,7 @@ def _build(tag: str, dockerfile: str, recipe: str) -> None:
     with tempfile.TemporaryDirectory(prefix="flask-apache-image-") as scratch:
         context = Path(scratch)
         (context / "Dockerfile").write_text(dockerfile)
+        (context / "copy_pip.py").write_text(COPY_PIP)
         (context / "ca").mkdir()
         for certificate in _ca_certificates():
             shutil.copyfile(certificate, context / "ca" / certificate.name)

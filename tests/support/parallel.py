@@ -73,6 +73,7 @@ def shared_hosts(node_id: str) -> str:
 MINUTES = {
     "tests/hosts/test_damage.py": 8,
     "tests/hosts/faults": 8,
+    "tests/hosts/releases": 9,
     "tests/hosts/operations": 5,
     "tests/hosts/other_sites": 6,
     "tests/hosts/side_by_side": 5,

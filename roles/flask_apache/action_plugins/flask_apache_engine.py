@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import re
@@ -314,19 +315,25 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         return str(there)
 
 
-def renderer(templates: Path, app: Arguments, managed: str) -> Callable[[Template], str]:
-    """Return what renders a template of a directory for an app, as Ansible's module ``template`` does."""
+@functools.cache
+def templates_of(directory: Path) -> Environment:
+    """Return the templates of a directory, which are compiled once."""
     environment = Environment(
-        loader=FileSystemLoader(templates),
+        loader=FileSystemLoader(directory),
         trim_blocks=True,
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - these are configuration files
     )
     environment.filters["comment"] = comment
+    return environment
+
+
+def renderer(templates: Path, app: Arguments, managed: str) -> Callable[[Template], str]:
+    """Return what renders a template of a directory for an app, as Ansible's module ``template`` does."""
     variables = {"app": app, "ansible_managed": managed}
 
     def render(template: Template) -> str:
-        text = environment.get_template(template.template).render(**variables, **template.variables)
+        text = templates_of(templates).get_template(template.template).render(**variables, **template.variables)
         return text if text.endswith("\n") else f"{text}\n"
 
     return render

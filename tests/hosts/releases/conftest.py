@@ -1,6 +1,6 @@
 """Two hosts with an app whose answers name their release.
 
-The files run in alphabetical order: `test_deploys_under_load.py` is the first, for it expects a fresh app.
+`test_deploys_under_load.py`, which measures time and so runs alone, is the first: it expects a fresh app.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import pytest
 
 from tests.hosts.releases.shared import DECLARED, DISTRIBUTIONS
 from tests.support.fixtures import host_starter
-from tests.support.parallel import reserved_processors
 from tests.support.playbooks import apply_role
 from tests.support.releases import Deployed, make_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.support.hosts import Host
 
@@ -31,10 +30,3 @@ def apps(start_host: Callable[[str], Host], tmp_path_factory: pytest.TempPathFac
     source = make_source(tmp_path_factory.mktemp("first") / "source", "m00")
     apply_role(hosts, {**DECLARED, "flask_apache_source": str(source)})
     return {host.distribution: Deployed(host, "marked") for host in hosts}
-
-
-@pytest.fixture(scope="package", autouse=True)
-def processors(apps: dict[str, Deployed]) -> Iterator[None]:  # noqa: ARG001 - others may work until they are there
-    """Reserve the machine until the last test of this directory, for the tests measure time."""
-    with reserved_processors(alone=True):
-        yield

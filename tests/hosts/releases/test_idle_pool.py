@@ -6,8 +6,6 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.hosts.releases.shared import NAME
 from tests.support.parallel import everywhere
 
@@ -15,9 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.releases import Deployed
-
-
-pytestmark = pytest.mark.alone
 
 
 @everywhere

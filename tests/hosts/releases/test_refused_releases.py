@@ -13,8 +13,6 @@ from tests.support.load import Answer, Client, visitors
 from tests.support.parallel import each, everywhere
 from tests.support.releases import Deployed, EngineError, wait_until
 
-pytestmark = pytest.mark.alone
-
 IMPATIENT = {"health_timeout": 8, "health_request_timeout": 2, "health_body": '"ok"'}
 FAULTS = {
     "raise": ("RuntimeError: the colour of the bikeshed is wrong", "misbehave.py", "while_importing()"),
