@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -16,7 +17,7 @@ from tests.unit.flask_apachectl.build.sources import content, sh
 from tests.unit.programs import FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 AS_BUILD_USER = (
@@ -103,13 +104,13 @@ def test_an_answer_does_not_choose_the_path(repository: Path, incoming: Path) ->
     assert answer == {"id": "0123456789ab", "archive": f"{incoming}/0123456789ab.tar.gz"}
 
 
-@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-B", "-c", ON_HOST, *COMMAND]], ids=["user", "root"])
-def test_a_killed_run_leaves_no_key(repository: Path, incoming: Path, tmp_path: Path, command: list[str]) -> None:
-    """A terminated fetch removes it, whether the signal reaches the build user's process or root's."""
-    (tmp_path / "bin").mkdir()
+@contextlib.contextmanager
+def fetching(command: list[str], repository: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a fetch with a key, from a server that does not answer; it is in ``private`` until it ends."""
+    for name in ("bin", "private", "incoming"):
+        (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / "bin/ssh").write_text(f"#!/bin/sh\ntouch {tmp_path}/began\nexec sleep 60\n")
     (tmp_path / "bin/ssh").chmod(0o755)
-    (tmp_path / "private").mkdir()
     environment = {
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
         "TMPDIR": str(tmp_path / "private"),
@@ -117,7 +118,7 @@ def test_a_killed_run_leaves_no_key(repository: Path, incoming: Path, tmp_path: 
     }
     wanted = {"type": "git", "source": f"git@h:{repository}", "cache": f"{tmp_path}/cache", "git_key": "key"}
     if ON_HOST in command:
-        wanted |= {"user": getpass.getuser(), "incoming": str(incoming)}
+        wanted |= {"user": getpass.getuser(), "incoming": f"{tmp_path}/incoming"}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
     assert process.stdin is not None
     process.stdin.write(json.dumps(wanted).encode())
@@ -125,8 +126,35 @@ def test_a_killed_run_leaves_no_key(repository: Path, incoming: Path, tmp_path: 
     while not (tmp_path / "began").exists():
         assert process.poll() is None
     assert list((tmp_path / "private").glob("*/key"))
-    process.terminate()
+    yield process
     process.wait(90)
+
+
+@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-B", "-c", ON_HOST, *COMMAND]], ids=["user", "root"])
+def test_a_terminated_run_leaves_no_key(repository: Path, tmp_path: Path, command: list[str]) -> None:
+    """It removes the key, whether the signal reaches the build user's process or root's."""
+    with fetching(command, repository, tmp_path) as process:
+        process.terminate()
     assert list((tmp_path / "private").iterdir()) == []
     assert list((tmp_path / "cache").glob("work-*")) == []
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("plan", [False, True])
+def test_the_next_run_removes_the_key_of_a_killed_one(
+    repository: Path, incoming: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, plan: bool
+) -> None:
+    """The key of a run that is still going on stays, and so does what looks like one but is not this user's own."""
+    monkeypatch.setattr("tempfile.tempdir", f"{tmp_path}/private")
+    with fetching(COMMAND, repository, tmp_path) as process:
+        get_beside = fetch.Wanted("git", str(repository), f"{tmp_path}/another-cache", plan=plan)
+        fetch.get(get_beside)
+        assert list((tmp_path / "private").glob("*/key"))
+        process.kill()
+    assert list((tmp_path / "private").glob("*/key"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "private/flask-apache-private-link").symlink_to(tmp_path / "elsewhere")
+    fetch.get(get_beside)
+    assert [path.name for path in (tmp_path / "private").iterdir()] == ["flask-apache-private-link"]
+    assert (tmp_path / "elsewhere").is_dir()
     assert list(incoming.iterdir()) == []

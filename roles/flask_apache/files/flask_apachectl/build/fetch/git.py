@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import fcntl
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,8 +22,9 @@ from flask_apachectl.build.fetch import common, pack
 from flask_apachectl.build.fetch.pack import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+PRIVATE = "flask-apache-private-"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LFS = b"version https://git-lfs.github.com/spec/v1\n"
 # Errors of git and ssh, and what they mean: the first match is reported.
@@ -232,10 +235,42 @@ def meaning(errors: str) -> str:
     return (fatal or lines or ["git gave no reason"])[-1]
 
 
+@contextlib.contextmanager
+def private_directory() -> Iterator[Path]:
+    """Make a directory for secrets, and remove those of runs that were killed.
+
+    A run has locked its own for as long as it lives, and gives it the name that is looked for once it is locked.
+    """
+    temporary = Path(tempfile.gettempdir())
+    for left in temporary.glob(f"{PRIVATE}*"):
+        with contextlib.suppress(OSError):  # another user's, or in use
+            if left.lstat().st_uid == os.geteuid():
+                with locked(left):
+                    shutil.rmtree(left)
+    made = Path(tempfile.mkdtemp(prefix="flask-apache-"))
+    try:
+        with locked(made):
+            made = made.rename(made.with_name(made.name.replace("flask-apache-", PRIVATE, 1)))
+            yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock a directory. Raises OSError when another process has locked it, or it is a link."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def get(wanted: common.Wanted, work: Path) -> common.Answer:
     """Get a version of a repository."""
-    with tempfile.TemporaryDirectory(prefix="flask-apache-") as private:
-        git = Git(wanted, Path(private), work / "tree")
+    with private_directory() as private:
+        git = Git(wanted, private, work / "tree")
         ref, commit = git.resolve()
         shape = (wanted.source_directory, "" if wanted.git_submodules else "without submodules")
         verified = Path(wanted.cache).expanduser() / f"{commit}-{common.digest(*wanted.git_signers)[:12]}.verified"
