@@ -111,7 +111,9 @@ def machines(start_host: Callable[..., Host], tree: Path) -> list[Host]:
 def test_a_check_shows_the_plan_and_leaves_nothing(machines: list[Host]) -> None:
     def check(host: Host) -> None:
         assert host.run("python3 -c 'import ensurepip'", check=False).returncode != 0, "python3-venv is there already"
-        before = host.snapshot(DECLARED)
+        if host is machines[-1]:  # Ansible's module for packages would install it, in check mode, too
+            host.run("dpkg --purge python3-apt")
+        before = host.snapshot([*DECLARED, "/var/lib/dpkg/status"])
         play = deploy(host, "--check --diff", user="ann")
         assert "localhost: would change: " in play.stdout
         assert re.search(r"\+ /etc/flask-apache/flask-apache/app.json  \(\d+ lines\)", play.stdout)
@@ -120,7 +122,7 @@ def test_a_check_shows_the_plan_and_leaves_nothing(machines: list[Host]) -> None
         assert usual.recap["localhost"].changed > 0
         assert "WSGIDaemonProcess flask-apache-blue" in usual.stdout
         assert "would be the first release of flask-apache" in play.stdout
-        assert host.snapshot(DECLARED) == before
+        assert host.snapshot([*DECLARED, "/var/lib/dpkg/status"]) == before
         assert not host.exists("/etc/apache2")
         assert host.run(["id", "flask-apache"], check=False).returncode != 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,19 @@ TRAITS = {
     "/var/log is a link": "cp -a /var/log /disk/log && rm -rf /var/log && ln -s /disk/log /var/log",
     "/var/log/apache2 is a link": "mv /disk/log/apache2 /disk/apache-logs && ln -s /disk/apache-logs /disk/log/apache2",
     "programs cannot run in /tmp": "mount -t tmpfs -o noexec,mode=1777 none /tmp",
+    "the loopback has no IPv4 address": "ip address delete 127.0.0.1/8 dev lo",
     "Apache runs as another user": (
         "useradd --system web && sed -i 's/=www-data/=web/' /etc/apache2/envvars && systemctl restart apache2"
     ),
 }
+# Done between two releases: those that are there lie in a lower layer, whose directories cannot be renamed. What runs
+# in a mount namespace of its own is started again, as at a boot.
+OVERLAY = """
+set -e
+mkdir /disk/upper && mount -t tmpfs none /disk/upper && cd /disk/upper && mkdir new work
+mount -t overlay -o lowerdir=/disk/second/srv,upperdir=/disk/upper/new,workdir=/disk/upper/work none /disk/second/srv
+systemctl restart apache2 'flask-apache-*.service'
+"""
 EVIL = "a 'b' \"c\" \\d \\\\ $HOME ${HOME} %h %% {{ x }} # ; | ü \U0001f600 -"
 DECLARED: dict[str, Any] = {
     "app": "odd",
@@ -53,9 +63,10 @@ DECLARED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def hosts(start_host: Callable[[str], Host]) -> list[Host]:
+def hosts(start_host: Callable[..., Host]) -> list[Host]:
     """Return a host of each Debian release with all traits."""
-    found = each(["debian-12-hot", "debian-13-hot"], start_host)
+    flags = ["--cap-add=NET_ADMIN", "--sysctl=net.ipv6.conf.all.disable_ipv6=0"]
+    found = each(["debian-12-hot", "debian-13-hot"], functools.partial(start_host, flags=flags))
     for host in found:
         for trait, command in TRAITS.items():
             done = host.run(command, check=False)
@@ -75,7 +86,9 @@ def mark(host: Host) -> str:
 
 def test_releases_on_an_unusual_host(hosts: list[Host], tmp_path: Path) -> None:
     """Releases go live, a broken one does not, a rollback works, strings arrive, and nothing is left at the end."""
-    first, second, broken = (small_app.write(tmp_path / name, name) for name in ("first", "second", "broken"))
+    first, second, third, broken = (
+        small_app.write(tmp_path / name, name) for name in ("first", "second", "third", "broken")
+    )
     (broken / "app.py").write_text("raise SystemExit('broken')\n")
 
     def check(host: Host) -> None:
@@ -84,11 +97,14 @@ def test_releases_on_an_unusual_host(hosts: list[Host], tmp_path: Path) -> None:
         with pytest.raises(StepError):
             deploy(host, broken)
         assert mark(host) == "first"
-        for source in (second, first, second):
+        host.run(OVERLAY)
+        for source in (second, third, second):
             deploy(host, source)
             assert mark(host) == source.name
         host.run("umask 077; LC_ALL=de_DE flask-apachectl rollback")
-        assert mark(host) == "first"
+        assert mark(host) == "third"
+        host.run("flask-apachectl prune --keep 1")
+        assert len(host.run("ls -A /srv/flask-apache/odd/releases").stdout.split()) == 2
         assert host.http("/", NAME).json()["run"] == DECLARED["environment"]["RUN"]
         assert host.http("/", NAME).headers["X-Evil"] == "a 'b' \"c\" % $HOME # ; |"
         for name in ("hook", "worker"):

@@ -288,9 +288,9 @@ def starting(image: Callable[[str], object]) -> Iterator[Callable[..., Host]]:
     """
     started: list[Host] = []
 
-    def start_one(distribution: str, *, init: bool = True) -> Host:
+    def start_one(distribution: str, *, init: bool = True, flags: Sequence[str] = ()) -> Host:
         image(distribution)
-        host = start(distribution, init=init)
+        host = start(distribution, init=init, flags=flags)
         started.append(host)
         return host
 

@@ -97,8 +97,14 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             return {"failed": True, "msg": str(error)}
         return {"changed": False, "msg": f"the source is {answer['id']}", **answer, **wheels}
 
-    def step_await_packages(self) -> Answer:
-        """Wait until no other program uses apt on the host."""
+    def step_await_packages(self, plan: Answer) -> Answer:
+        """Wait until no other program uses apt on the host.
+
+        In check mode, it tells what is missing where Ansible's module ``apt`` would have to install something first.
+        """
+        host = plan["host"]
+        if self._task.check_mode and not host["packages_known_to_ansible"]:
+            return {"changed": True, "msg": f"would be installed: python3-apt, {', '.join(host['packages_missing'])}"}
         return self.engine(["await-packages"], {})
 
     def step_fetch_on_host(self, plan: Answer) -> Answer:

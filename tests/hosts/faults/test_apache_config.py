@@ -24,6 +24,14 @@ DEADLY = {  # each passes `apache2ctl configtest`, but stops Apache at its next 
     "a key of another certificate": ([*TLS[:2], f"SSLCertificateKeyFile {PAIR}-other.key"], "do not match"),
     "a garbage certificate": ([TLS[0], "SSLCertificateFile /etc/ssl/garbage.pem", TLS[2]], "garbage.pem"),
     "a cipher string": ([*TLS, "SSLCipherSuite NO-SUCH-CIPHER"], "cipher"),
+    "a program for the log that takes its time": (
+        [
+            TLS[0],
+            """ErrorLog "|/bin/sh -c 'sleep 1; exec cat >>/var/log/apache2/slow.log'" """.strip(),
+            "SSLCertificateFile /etc/ssl/garbage.pem",
+        ],
+        "garbage.pem",
+    ),
     "a TLS group": ([*TLS, "SSLOpenSSLConfCmd Groups no-such-group"], "no-such-group"),
 }
 BUSY = 8099

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hosts.other_sites.worlds import ALL, APP, WORLDS, Setup, World, site
+from tests.hosts.other_sites.worlds import ALL, APP, WORLDS, Setup, World, loopback, site
 from tests.support import hosts, small_app
 from tests.support.parallel import each
 from tests.support.steps import Run, StepError
@@ -73,6 +74,8 @@ class Place:
 def started(image: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Place]]:
     """Start a host of each Debian release."""
     source = small_app.write(tmp_path_factory.mktemp("source"), "shop")
+    (source / "static").mkdir()
+    (source / "static/x.php").write_text(PHP)
 
     def start(name: str) -> Place:
         image(name)
@@ -137,27 +140,27 @@ def expect_the_app(host: Host, world: World) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def expect_the_same_answers(place: Place, world: World) -> None:
+    """Expect that others answer as before a deploy, after it, after a change, and after a removal."""
+    build(place.host, world)
+    questions = of_others(world)
+    before = ask(place.host, questions)
+    assert any(answer[0] == 200 for answer in before.values()), before
+    for more in ({}, {"request_body_limit": 5000}):
+        place.run(**world.app, **more).deploy()
+        expect_the_app(place.host, world)
+        assert ask(place.host, questions) == before
+    again = place.run(**world.app, request_body_limit=5000)
+    again.deploy()
+    assert not again.changed, again.results
+    place.run(**world.app).step("remove")
+    assert ask(place.host, questions) == before
+
+
 @pytest.mark.parametrize("name", WORLDS)
 def test_other_sites_keep_their_visitors(places: list[Place], name: str) -> None:
     """All addresses and names answer the same before a deploy, after it, after a change, and after a removal."""
-    world = WORLDS[name]
-
-    def go(place: Place) -> None:
-        build(place.host, world)
-        questions = of_others(world)
-        before = ask(place.host, questions)
-        assert any(answer[0] == 200 for answer in before.values()), before
-        for more in ({}, {"request_body_limit": 5000}):
-            place.run(**world.app, **more).deploy()
-            expect_the_app(place.host, world)
-            assert ask(place.host, questions) == before
-        again = place.run(**world.app, request_body_limit=5000)
-        again.deploy()
-        assert not again.changed, again.results
-        place.run(**world.app).step("remove")
-        assert ask(place.host, questions) == before
-
-    each(places, go)
+    each(places, functools.partial(expect_the_same_answers, world=WORLDS[name]))
 
 
 REFUSED = {
@@ -242,5 +245,32 @@ def test_log_rotation_that_somebody_has_changed(places: list[Place]) -> None:
             assert not again.changed, again.results
             place.run().step("remove")
             assert place.host.read(path) == text
+
+    each(places, go)
+
+
+PHP = "<?php header('X-Thread: ' . getmypid()); echo 'php says ' . (40 + 2); ?>\n"
+
+
+def test_php(places: list[Place]) -> None:
+    """Sites of mod_php stay, for which Debian makes Apache prefork; an app's own .php files are only sent."""
+    php = Setup(
+        {
+            "sites-enabled/php.conf": site("*:80", "php.example", more="DirectoryIndex index.php\n"),
+            "/srv/others/php.example/index.php": PHP,
+        },
+        ("php.example",),
+        (loopback("php.example"), loopback("php.example", "/index.php"), loopback("php.example", "/none.php")),
+    )
+    world = World({"a directory of pages": ALL, "PHP": php}, app={"static": [{"url": "/static", "path": "static"}]})
+
+    def go(place: Place) -> None:
+        install = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends libapache2-mod-php"
+        place.host.run(f"{install} && apache2ctl -M | grep -q mpm_prefork")
+        expect_the_same_answers(place, world)
+        assert "php says 42" in place.host.http("/", "php.example").text
+        place.run(**world.app).deploy()
+        assert place.host.http("/static/x.php", APP).text == PHP
+        assert "php says 42" in place.host.http("/", "php.example").text
 
     each(places, go)

@@ -38,6 +38,10 @@ def app(environ, start_response):
         found["visits"] = database.execute("SELECT count(*) FROM visits").fetchone()[0]
     if path == "/fail":
         raise RuntimeError("told in the log")
+    if path == "/late":
+        time.sleep(8)
+    if path == "/die":
+        os._exit(1)
     body = TEXT if path == "/text" else json.dumps(found)
     tags = [("ETag", '"abc"')] if path == "/text" else []
     start_response("200 OK", [("Content-Type", "text/plain"), ("X-From", "whole"), *tags])
@@ -145,7 +149,8 @@ def sites(pair: list[Host], tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "error_pages": {"500": str(directory / "500.html")},
         "directives": DIRECTIVES,
         "request_body_limit": 1000,
-        "daemon_processes": 1,
+        "daemon_processes": 2,
+        "daemon_socket_timeout": 4,
     }
     modules = {host.name: set(host.run("ls /etc/apache2/mods-enabled").stdout.split()) for host in pair}
 
@@ -221,11 +226,15 @@ def test_apaches_own_pages_are_one_family(sites: list[Site]) -> None:
         closed = site.ask("/any/path?x=1")
         site.app.ctl("maintenance", "off")
         nothing = site.host.http("/elsewhere", NAME)
+        late = site.ask("/late")
+        died = site.ask("/die")
+        assert (died.status, died.text) == (500, failed.text)
         for answer, status, title in (
             (large, 413, "Too large"),
             (site.ask("/", upgrade), 501, "No WebSocket here"),
             (closed, 503, "Back soon"),
             (nothing, 404, "Not found"),
+            (late, 504, "No answer in time"),
         ):
             assert (answer.status, answer.text.count(f"<h1>{title}</h1>")) == (status, 1)
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -1,14 +1,12 @@
-"""mod_wsgi: what it passes to an app, which Python it accepts, its options and its versions."""
+"""mod_wsgi: what it passes to an app, and which Python it accepts."""
 
 from __future__ import annotations
 
 import re
 import socket
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.hosts.side_by_side.shared import (
-    DISTRIBUTIONS,
     ENVIRONMENT,
     NAME,
     PORT,
@@ -16,17 +14,13 @@ from tests.hosts.side_by_side.shared import (
     Variables,
     ask,
     pids,
-    roles,
     status,
     until,
 )
-from tests.support.commands import ROOT
 from tests.support.parallel import each
 from tests.support.playbooks import apply_role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.hosts import Host
 
 
@@ -115,93 +109,3 @@ def test_an_app_does_not_run_in_apache_itself(pair: list[Host]) -> None:
             host.run("apache2ctl graceful")
 
     each(pair, embedded)
-
-
-EVERY_OPTION: Variables = {
-    f"flask_apache_daemon_{name}": value
-    for name, value in {
-        "processes": 2,
-        "threads": 3,
-        "umask": "0022",
-        "lang": "en_US.UTF-8",
-        "locale": "C.UTF-8",
-        "connect_timeout": 10,
-        "deadlock_timeout": 61,
-        "eviction_timeout": 31,
-        "graceful_timeout": 16,
-        "inactivity_timeout": 3600,
-        "interrupt_timeout": 20,
-        "queue_timeout": 46,
-        "request_timeout": 59,
-        "shutdown_timeout": 4,
-        "socket_timeout": 58,
-        "startup_timeout": 14,
-        "maximum_requests": 100000,
-        "restart_interval": 86400,
-        "memory_limit": 1 << 30,
-        "virtual_memory_limit": 1 << 33,
-        "stack_size": 1 << 20,
-        "cpu_time_limit": 3600,
-        "cpu_priority": 5,
-        "switch_interval": 0.01,
-        "listen_backlog": 50,
-        "header_buffer_size": 65536,
-        "receive_buffer_size": 65536,
-        "response_buffer_size": 131072,
-        "response_flush_delay": 10,
-        "response_socket_timeout": 30,
-        "send_buffer_size": 65536,
-        "server_metrics": True,
-        "supplementary_groups": ["adm", "www-data"],
-    }.items()
-}
-PACKAGED = {"debian-12-hot": "4.9.4", "debian-13-hot": "5.0.2"}
-BUILT = "6.1.1"
-SINCE_6 = ("interrupt-timeout=20", "switch-interval=0.01", "response-flush-delay=10", "WSGISlowRequests 2")
-
-
-def test_mod_wsgi_may_be_switched_and_takes_every_option(start_host: Callable[..., Host], own: Variables) -> None:
-    hosts = each(DISTRIBUTIONS, start_host)
-    documented = (ROOT / "roles/flask_apache/defaults/main.yml").read_text()
-    assert set(re.findall(r"(?m)^flask_apache_daemon_\w+", documented)) == set(EVERY_OPTION)
-    variables = {**own, **EVERY_OPTION, "flask_apache_mod_wsgi_slow_requests": 2}
-    built = {**variables, "flask_apache_mod_wsgi_source": "pip", "flask_apache_mount": "/elsewhere"}
-    for host in hosts:
-        assert host.exists("/etc/apache2/mods-enabled/wsgi.load"), "this begins with the distribution's module"
-
-    roles(hosts, built)
-    for host in hosts:
-        assert_serves(host, "/elsewhere/", BUILT, newer=True)
-        modules = host.run(
-            "grep -o '/[^ ]*mod_wsgi.*[.]so' /proc/$(cat /run/apache2/apache2.pid)/maps | sort -u"
-        ).stdout
-        assert re.fullmatch(rf"/usr/local/lib/flask-apache/mod_wsgi-{BUILT}-python3\.\d+\.so\n", modules)
-        assert not host.run("find /var/tmp /root -name 'mod_wsgi*'").stdout
-        host.run("for program in /usr/bin/*gcc* /usr/bin/apxs; do mv $program $program.away; done")
-    assert roles(hosts, built).changed_tasks == []
-    for host in hosts:
-        host.run("systemctl restart apache2")
-        until(partial(answers, host, "/elsewhere/"), "it serves without a compiler")
-        assert_serves(host, "/elsewhere/", BUILT, newer=True)
-    roles(hosts, variables)
-    for host in hosts:
-        assert_serves(host, "/", PACKAGED[host.distribution], newer=False)
-        assert host.http("/elsewhere/", NAME, port=PORT).body == b"own page not found"
-
-
-def answers(host: Host, path: str) -> bool:
-    """Return whether the app answers."""
-    return host.http(path, NAME, port=PORT).status == 200
-
-
-def assert_serves(host: Host, path: str, version: str, *, newer: bool) -> None:
-    """Check that a version of mod_wsgi serves the app, with the options that this version has."""
-    assert ask(host, path)["mod_wsgi"] == version
-    configuration = host.run(
-        "cat /etc/flask-apache/vhosts/*/*.conf /etc/apache2/conf-enabled/flask-apache*.conf"
-    ).stdout
-    assert [option in configuration for option in SINCE_6] == [newer] * len(SINCE_6)
-    assert "stack-size=1048576" in configuration
-    nice, groups = host.run(f"ps -o ni=,supgrp= -p {pids(host, 'own')['blue'][0]}").stdout.split()
-    assert nice == "5"
-    assert {"adm", "www-data"} <= set(groups.split(","))

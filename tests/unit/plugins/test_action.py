@@ -27,6 +27,7 @@ INSPECTED: dict[str, Any] = {
     "mod_wsgi_package": "4.9.4",
     "python": "3.11",
     "packages_missing": [],
+    "packages_known_to_ansible": True,
     "salt": "salt",
     "digest": "",
     "drift": [],
@@ -172,6 +173,17 @@ def test_a_source_from_the_host_needs_git_first() -> None:
     ((command, request),) = step.sent
     assert (command, set(request)) == (["fetch"], {"wanted", "directories", "app", "lock_wait"})
     assert step.action.step_fetch(step.plan())["id"] is None
+
+
+def test_a_check_installs_nothing_that_ansible_needs() -> None:
+    step = Step(check=True)
+    lacking = step.plan(packages_missing=["apache2", "git"], packages_known_to_ansible=False)
+    said = step.action.step_await_packages(lacking)
+    assert said == {"changed": True, "msg": "would be installed: python3-apt, apache2, git"}
+    assert step.sent == []
+    step.action.step_await_packages(step.plan(packages_missing=["git"]))
+    Step(check=False).action.step_await_packages(lacking)
+    assert step.sent == [(["await-packages"], {})]
 
 
 def test_a_rollback_and_a_removal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,6 +32,7 @@ exec 2>&1
 . /etc/apache2/envvars && exec apache2 -DFOREGROUND -DFLASK_APACHE_SHADOW
 """
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
+LOGGER_SECONDS = 5.0  # for the programs that still write its last words to a log
 STARTED = ("AH00489", "AH00163")  # the server's own word in its error log that it serves
 
 
@@ -67,9 +69,17 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
         if time.monotonic() > deadline or any(word in said(output) for word in STARTED):
             return listing.read()
         time.sleep(0.05)
+    await_loggers(deadline + LOGGER_SECONDS)
     raise RefusedError(
         f"Apache does not start with the new configuration:\n{report.tail(said(output), report.LOG_LINES)}"
     )
+
+
+def await_loggers(deadline: float) -> None:
+    """Wait for the programs of piped logs: once Apache has ended, they are children of this process, its PID 1."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0) or time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def said(output: Path) -> str:
