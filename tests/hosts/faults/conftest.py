@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 start_host = host_starter("package")
 
 
+# As the first upgrade of a new machine does: until a run waits for it, and for a while after that.
 HOLD_THE_LOCK_OF_PACKAGES = """
-import fcntl, time
+import fcntl, subprocess, time
 with open("/var/lib/dpkg/lock-frontend", "w") as file:
     fcntl.lockf(file, fcntl.LOCK_EX)
-    time.sleep(15)
+    end = time.monotonic() + 120
+    while subprocess.call(["pgrep", "-f", "await-package[s]"]) and time.monotonic() < end:
+        time.sleep(0.2)
+    time.sleep(14)
 """
 
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def test_two_apps_at_once(first_plays: tuple[list[Host], list[Play]], hosts: list[Host]) -> None:
-    """Two first deploys at the same time share Apache, apt's package lists and a virtual host; both succeed."""
+    """Two first deploys at the same time share Apache, apt's package lists and a virtual host; both succeed.
+
+    They wait for a program that uses apt, and say for which.
+    """
+    said = "".join(play_.output for play_ in first_plays[1])
+    for host in hosts:
+        assert re.search(rf"{host.name}: wait    for python3 \(pid \d+\), which holds /var/lib/dpkg/lock", said), said
     assert [play_.changed > 6 for play_ in first_plays[1]] == [True, True]
     for host in hosts:
         assert [host.http(path, NAME).status for path in ("/", "/neighbour/")] == [200, 200]

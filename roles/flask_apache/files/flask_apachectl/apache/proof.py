@@ -32,7 +32,11 @@ exec 2>&1
 . /etc/apache2/envvars && exec apache2 -DFOREGROUND -DFLASK_APACHE_SHADOW
 """
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
-LOGGER_SECONDS = 5.0  # for the programs that still write its last words to a log
+# What Apache writes to the programs of its logs must not be lost: it ends them when it fails, perhaps before they have
+# read its last words.
+LOGGER = "/usr/bin/rotatelogs"
+PATIENT_LOGGER = "#!/bin/sh\ntrap '' TERM\nexec cat\n"
+LOGGER_SECONDS = 5.0
 STARTED = ("AH00489", "AH00163")  # the server's own word in its error log that it serves
 
 
@@ -60,6 +64,10 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
             mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)
     for path in log_directories:
         path.mkdir(exist_ok=True)
+    logger = aside / "logger"
+    logger.write_text(PATIENT_LOGGER)
+    logger.chmod(0o755)
+    mount("--bind", str(logger), LOGGER)
     output = aside / "output"
     with output.open("w") as file:
         command = [*WITHOUT_NETWORK, "sh", "-c", START]
@@ -76,7 +84,7 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
 
 
 def await_loggers(deadline: float) -> None:
-    """Wait for the programs of piped logs: once Apache has ended, they are children of this process, its PID 1."""
+    """Wait for the programs of logs: once Apache has ended, they are children of this process, PID 1 here."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0) or time.monotonic() < deadline:
             time.sleep(0.02)
