@@ -192,6 +192,23 @@ def test_a_newer_engine_is_installed(host: Host, run: Callable[..., Run]) -> Non
     run().deploy()
 
 
+def test_byte_code_that_is_kept(host: Host, run: Callable[..., Run]) -> None:
+    """Commands use it; where it is damaged they work without it, and the next run makes it anew."""
+    run().deploy()
+    kept = "sha256sum /usr/local/lib/flask-apache/bytecode-*.zip"
+    digest, path = host.run(kept).stdout.split()
+    assert digest in path
+    verbose = host.run("python3 -IXutf8 -v /usr/local/bin/flask-apachectl --help").stderr
+    assert "/proc/self/fd/" in verbose[verbose.index("import 'flask_apachectl'") :]
+    host.run(f"truncate --size=1000 {path}")
+    assert live(host) in ("blue", "green")
+    again = run()
+    again.deploy()
+    assert not again.changed
+    digest, path = host.run(kept).stdout.split()
+    assert digest in path
+
+
 def test_a_probe_names_app_and_release(host: Host, run: Callable[..., Run]) -> None:
     """Each process of both pools says which app and which release it runs; visitors are told neither."""
     release = run().deploy()["release"]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from tests.support import docker, images, venv
-from tests.support.commands import ROOT, SetupError, apt_install, say
+from tests.support.commands import ROOT, SetupError, apt_install, cache_directory, say
 
 USAGE = """\
 usage: ./test [SUITE …] [PATH …] [PYTEST OPTION …]
@@ -91,6 +91,9 @@ def main(words: list[str]) -> int:
     if only_setup:
         return setup()
     os.environ.setdefault("ANSIBLE_HOME", str(ROOT / ".ansible"))
+    # Hundreds of plays and workers would compile the same modules; no byte code is to lie among the sources.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(cache_directory() / "bytecode")
     return subprocess.call([str(venv.PYTHON), "-m", "pytest", *TWO_FILES_AT_A_TIME, *arguments], cwd=ROOT)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PACKAGE = "flask_apachectl"
 # Lowest first. A module may import modules of its own layer and of those before it.
 LAYERS = (
-    ("errors", "paths", "causes"),
+    ("errors", "paths", "causes", "bytecode"),
     ("host",),
     ("app", "declaration"),
     ("routing", "slots", "history", "releases", "environments", "venvs", "wheelhouses", "interpreter", "lock"),

@@ -13,6 +13,11 @@ SHEBANG = b"#!/usr/bin/python3 -IXutf8\n"  # whatever the host's locale is
 MAIN = """\
 import sys
 
+import flask_apachectl
+from flask_apachectl import bytecode
+
+bytecode.use(flask_apachectl.__path__)
+
 from flask_apachectl.cli import main
 
 sys.exit(main())

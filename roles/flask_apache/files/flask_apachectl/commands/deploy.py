@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, history, lock, paths, releases, routing
+from flask_apachectl import bytecode, environments, history, lock, paths, releases, routing
 from flask_apachectl.app import load_app
 from flask_apachectl.build import fetch, preparation
 from flask_apachectl.commands import apply, canary, request
@@ -96,6 +96,7 @@ def activate(app: App, options: argparse.Namespace) -> dict[str, Any]:
         promoted = routes.canary and options.release == dict(routes.releases).get(routes.canary)
         action = "promote" if promoted else "deploy"
         result = activation.activate(app, options.release, action, skip_once=options.skip_once)
+        bytecode.keep()
     return {**result, "msg": f"{app.url} serves {result['release']}"}
 
 
