@@ -71,20 +71,24 @@ def shared_hosts(node_id: str) -> str:
 # Roughly how long the tests of each take that share hosts: the longest begin first, so that no worker ends much later
 # than the others. What is not listed takes less.
 MINUTES = {
-    "tests/hosts/test_damage.py": 8,
-    "tests/hosts/faults": 8,
+    "tests/hosts/faults": 10,
     "tests/hosts/releases": 9,
-    "tests/hosts/operations": 5,
+    "tests/hosts/test_damage.py": 8,
+    "tests/hosts/operations": 8,
+    "tests/hosts/side_by_side": 8,
     "tests/hosts/other_sites": 6,
-    "tests/hosts/side_by_side": 5,
+    "tests/hosts/background": 5,
+    "tests/molecule/test_molecule.py": 5,
+    "tests/hosts/test_sources.py": 4,
     "tests/hosts/test_shared_host.py": 4,
-    "tests/molecule/test_molecule.py": 4,
-    "tests/hosts/test_published_apps.py": 3,
-    "tests/hosts/test_environment_hooks_data.py": 3,
-    "tests/hosts/test_dependencies.py": 3,
+    "tests/hosts/test_deploy_command.py": 4,
+    "tests/hosts/test_migrations.py": 4,
     "tests/hosts/test_gate.py": 3,
+    "tests/hosts/test_isolation.py": 3,
+    "tests/hosts/test_environment_hooks_data.py": 3,
+    "tests/hosts/test_published_apps.py": 3,
+    "tests/hosts/test_dependencies.py": 3,
     "tests/hosts/test_bad_input.py": 3,
-    "tests/hosts/test_deploy_command.py": 3,
 }
 
 

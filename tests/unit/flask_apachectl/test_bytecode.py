@@ -43,7 +43,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def source(archive: Path) -> str:
     """Return from where a command of an archive has its modules."""
-    command = [sys.executable, "-I", "-c", WHERE, archive, archive.with_name("kept")]
+    command = [sys.executable, "-I", "-c", WHERE, str(archive), str(archive.with_name("kept"))]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
     place, program = done.stdout.split()
     assert program == "flask-apachectl"
