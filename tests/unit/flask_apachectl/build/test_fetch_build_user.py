@@ -126,7 +126,7 @@ def test_a_killed_run_leaves_no_key(repository: Path, incoming: Path, tmp_path: 
         assert process.poll() is None
     assert list((tmp_path / "private").glob("*/key"))
     process.terminate()
-    process.wait(20)
+    process.wait(90)
     assert list((tmp_path / "private").iterdir()) == []
     assert list((tmp_path / "cache").glob("work-*")) == []
     assert list(incoming.iterdir()) == []

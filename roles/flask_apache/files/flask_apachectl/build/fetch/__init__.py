@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "SourceError", "Wanted", "as_build_user", "get", "get_on_host"]
 
 GETTERS = {"directory": directory.get, "git": git.get, "archive": archive.get, "package": package.get}
-ENDS_WITHIN = 10  # seconds, for a terminated process of the build user
+ENDS_WITHIN = 60  # seconds, for a terminated process of the build user, also where the disk is busy
 
 
 @contextlib.contextmanager
