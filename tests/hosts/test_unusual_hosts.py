@@ -29,6 +29,7 @@ TRAITS = {
     "/var/log/apache2 is a link": "mv /disk/log/apache2 /disk/apache-logs && ln -s /disk/apache-logs /disk/log/apache2",
     "programs cannot run in /tmp": "mount -t tmpfs -o noexec,mode=1777 none /tmp",
     "the loopback has no IPv4 address": "ip address delete 127.0.0.1/8 dev lo",
+    "new users get no group of their own": "sed -i 's/^USERGROUPS_ENAB.*/USERGROUPS_ENAB no/' /etc/login.defs",
     "Apache runs as another user": (
         "useradd --system web && sed -i 's/=www-data/=web/' /etc/apache2/envvars && systemctl restart apache2"
     ),
@@ -114,6 +115,7 @@ def test_releases_on_an_unusual_host(hosts: list[Host], tmp_path: Path) -> None:
         assert host.run("stat -Lc %G /etc/flask-apache/odd/live.map").stdout.strip() == "web"
         removal = Run(host, {**DECLARED, "source": str(first), "remove_data": True})
         removal.step("remove")
+        assert host.run("getent group odd build_odd", check=False).stdout == ""
         assert host.run("ls -A /disk/second/srv /disk/conf /var/lib/flask-apache").stdout.split() == [
             "/disk/conf:",
             "/disk/second/srv:",

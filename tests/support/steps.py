@@ -129,8 +129,11 @@ class Run:
             "build_user": (paths.build_user(self.app), f"/var/cache/flask-apache/{self.app}"),
         }
         for user, home in (users[kind] for kind in users if found[kind] is None):
-            create = f"useradd --system --no-create-home --home-dir {home} --shell /usr/sbin/nologin {user}"
-            self.host.run(f"{create} || {{ sleep 1; id {user}; }}")  # another run may create it at the same time
+            create = (
+                f"useradd --system --no-create-home --home-dir {home} --shell /usr/sbin/nologin --gid {user} {user}"
+            )
+            other = f"{{ sleep 1; id {user}; }}"  # another run may create it at the same time
+            self.host.run(f"groupadd --force --system {user}; {create} || {other}")
         return {}
 
     def _action(self) -> Any:  # noqa: ANN401 - the action plugin, as Ansible would have made it

@@ -50,10 +50,14 @@ def source() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def first_plays(start_host: Callable[[str], Host], source: Path) -> tuple[list[Host], list[Play]]:
-    """Deploy two apps with one server name at the same time, to two hosts that lack some of the packages."""
+    """Deploy two apps with one server name at the same time, to two hosts that lack some of the packages.
+
+    There, too, new users get no group of their own.
+    """
     started = [start_host("debian-12-hot"), start_host("debian-13-hot")]
     for host in started:
         host.run("a2enmod --quiet ssl && dpkg --remove --force-depends python3-venv")
+        host.run("sed -i 's/^USERGROUPS_ENAB.*/USERGROUPS_ENAB no/' /etc/login.defs")
         host.run(["systemd-run", "--quiet", "python3", "-c", HOLD_THE_LOCK_OF_PACKAGES])
     both = [variables(source), variables(source, app="neighbour", mount="/neighbour")]
     return started, each(both, lambda declared: apply_role(started, declared, check=False))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import files
+from flask_apachectl.host import facts, files
 from flask_apachectl.host.builder import Builder
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def remove_shared_one() -> None:
 
 
 def remove_user(name: str) -> None:
-    """Remove a user. Raises RefusedError when that cannot be."""
+    """Remove a user and its group. Raises RefusedError when that cannot be."""
     done = subprocess.run(["userdel", name], check=False, capture_output=True, text=True)
     if done.returncode:
         raise RefusedError(f"the user {name} cannot be removed: {done.stderr.strip()}")
+    if facts.group(name):  # where new users get no group of their own, they take none with them
+        subprocess.run(["groupdel", name], check=False, capture_output=True)
 
 
 def _remove(name: str, home: Path) -> None:
