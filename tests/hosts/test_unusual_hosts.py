@@ -29,10 +29,10 @@ TRAITS = {
     "/var/log/apache2 is a link": "mv /disk/log/apache2 /disk/apache-logs && ln -s /disk/apache-logs /disk/log/apache2",
     "programs cannot run in /tmp": "mount -t tmpfs -o noexec,mode=1777 none /tmp",
     "the loopback has no IPv4 address": "ip address delete 127.0.0.1/8 dev lo",
-    "new users get no group of their own": "sed -i 's/^USERGROUPS_ENAB.*/USERGROUPS_ENAB no/' /etc/login.defs",
     "Apache runs as another user": (
         "useradd --system web && sed -i 's/=www-data/=web/' /etc/apache2/envvars && systemctl restart apache2"
     ),
+    "new users get no group of their own": "sed -i 's/^USERGROUPS_ENAB.*/USERGROUPS_ENAB no/' /etc/login.defs",
 }
 # Done between two releases: those that are there lie in a lower layer, whose directories cannot be renamed. What runs
 # in a mount namespace of its own is started again, as at a boot.
