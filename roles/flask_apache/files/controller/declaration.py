@@ -15,13 +15,15 @@ from .daemon_options import daemon_options, mod_wsgi_version, version
 from .pages import ErrorPages
 from .paths import Paths, paths
 from .routing import Routing, routing
+from .tls import MODULES as TLS_MODULES
+from .tls import Tls, tls
 from .units import Units, units
 from .values import Values, is_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 2  # of app.json
+FORMAT = 3  # of app.json
 SLOTS = ("blue", "green")
 UMASK, LANG = "0022", "C.UTF-8"
 HOOK_SECONDS = 300
@@ -90,10 +92,11 @@ class Derived:
     units: Units
     claims: Claims
     pages: ErrorPages
+    tls: Tls
 
     def as_app(self) -> dict[str, Any]:
         """Return all of it as the one flat mapping that templates know as ``app``."""
-        parts = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.site)
+        parts = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.tls, self.site)
         return {name: value for part in parts for name, value in asdict(part).items()}
 
 
@@ -113,6 +116,7 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
         units=units(values),
         claims=claims(values.texts("directives")),
         pages=ErrorPages(),
+        tls=tls(values, place.vhosts[0].directory),
     )
 
 
@@ -130,7 +134,11 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
         pools=[Pool(f"{app}-{slot}", slot) for slot in slots],
         umask=values.text("daemon_umask", UMASK),
         lang=values.text("daemon_lang", LANG),
-        apache_modules=[*MODULES, *(COMPRESSION_MODULES if compression else ())],
+        apache_modules=[
+            *MODULES,
+            *(COMPRESSION_MODULES if compression else ()),
+            *(TLS_MODULES if values.text("tls") != "none" else ()),
+        ],
         compression=compression,
         compressible=list(compressible),
         cache_forever=CACHE_FOREVER,
@@ -181,6 +189,7 @@ def declared(
         "default_server": values.flag("default_server"),
         "port": own.port,
         "mount": own.mount,
+        "https_port": derived.tls.https_port,
         "tls": is_tls(own.directives),
         "restricted": own.restricted,
         "strategy": values.text("strategy"),

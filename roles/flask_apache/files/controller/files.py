@@ -46,8 +46,15 @@ def error_pages(directory: str) -> list[Template]:
 
 def apache_files(derived: Derived) -> list[Template]:
     """Return the files of the app's own in Apache's configuration."""
-    place = derived.paths
-    return [Template("apache/app.conf.j2", place.fragment), Template("apache/pools.conf.j2", place.pools_file)]
+    return [*fragments(derived).values(), Template("apache/pools.conf.j2", derived.paths.pools_file)]
+
+
+def fragments(derived: Derived) -> dict[str, Template]:
+    """Return the app's file in each of its virtual hosts, by their names."""
+    return {
+        vhost.name: Template("apache/app.conf.j2", vhost.fragment, variables={"vhost": asdict(vhost)})
+        for vhost in derived.paths.vhosts
+    }
 
 
 def unit_files(derived: Derived) -> list[Template]:
@@ -63,15 +70,17 @@ def unit_files(derived: Derived) -> list[Template]:
     return [*found, Template("systemd/target.j2", f"{UNITS}/{own.target}")] if found else []
 
 
-def vhost(derived: Derived) -> dict[str, Template]:
-    """Return every variant of the app's virtual host.
+def vhosts(derived: Derived) -> dict[str, dict[str, Template]]:
+    """Return every variant of the app's virtual hosts, by their names.
 
     Which one a host needs depends on its other sites: the engine chooses when it writes it.
     """
-    path = derived.paths.vhost_file
     return {
-        "listen": Template("apache/vhost.conf.j2", path, variables={"listen": True}),
-        "plain": Template("apache/vhost.conf.j2", path, variables={"listen": False}),
+        vhost.name: {
+            variant: Template("apache/vhost.conf.j2", vhost.file, variables={"vhost": asdict(vhost), "listen": listen})
+            for variant, listen in (("listen", True), ("plain", False))
+        }
+        for vhost in derived.paths.vhosts
     }
 
 

@@ -29,17 +29,25 @@ class Paths:
     cache: str
     entry: str  # the WSGI script
     pools_file: str
-    vhost: str  # the virtual host's name
-    vhost_file: str
-    vhost_directory: str
-    fragment: str  # the app's file in vhost_directory
+    vhosts: list[VirtualHost]  # first the one in which visitors get the app, then the one that leads them there
+
+
+@dataclass(frozen=True)
+class VirtualHost:
+    """The files of a virtual host, for one server name and port, and the app's own in it."""
+
+    name: str
+    port: int
+    is_secure: bool
+    leads: bool  # to HTTPS
+    file: str
+    directory: str
+    fragment: str  # the app's file in the directory
 
 
 def paths(values: Values) -> Paths:
     """Return an app's paths."""
-    app, mount = values.text("app"), values.text("mount")
-    vhost = f"{values.text('server_name').lower()}-{values.number('port')}"
-    directory = f"/etc/flask-apache/vhosts/{vhost}"
+    app = values.text("app")
     return Paths(
         build_user=build_user(app),
         conf=f"/etc/flask-apache/{app}",
@@ -49,10 +57,29 @@ def paths(values: Values) -> Paths:
         cache=f"/var/cache/flask-apache/{app}",
         entry=f"/etc/flask-apache/{app}/entry.wsgi",
         pools_file=f"{APACHE}/conf-available/flask-apache-{app}.conf",
-        vhost=vhost,
-        vhost_file=f"{APACHE}/sites-available/flask-apache-{vhost}.conf",
-        vhost_directory=directory,
-        fragment=f"{directory}/{DEEPEST_MOUNT - len(mount):03}-{app}.conf",  # Apache reads the deepest mount first
+        vhosts=vhosts(values),
+    )
+
+
+def vhosts(values: Values) -> list[VirtualHost]:
+    """Return the virtual hosts of an app: with TLS there are two."""
+    port, is_secure = values.number("port"), values.text("tls") != "none"
+    ports = [(values.number("https_port"), True, False), (port, False, True)] if is_secure else [(port, False, False)]
+    return [vhost(values, *each) for each in ports]
+
+
+def vhost(values: Values, port: int, is_secure: bool, leads: bool) -> VirtualHost:  # noqa: FBT001 - of a row
+    """Return one virtual host of an app."""
+    name = f"{values.text('server_name').lower()}-{port}"
+    directory, depth = f"/etc/flask-apache/vhosts/{name}", len(values.text("mount"))
+    return VirtualHost(
+        name=name,
+        port=port,
+        is_secure=is_secure,
+        leads=leads,
+        file=f"{APACHE}/sites-available/flask-apache-{name}.conf",
+        directory=directory,
+        fragment=f"{directory}/{DEEPEST_MOUNT - depth:03}-{values.text('app')}.conf",  # Apache reads the deepest first
     )
 
 
@@ -80,7 +107,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory(DIRECTORY),
         Directory(place.conf, mode="0751"),  # nobody may watch when the live release changes
         Directory(f"{place.conf}/pages"),
-        Directory(place.vhost_directory),
+        *(Directory(vhost.directory) for vhost in place.vhosts),
         Directory("/srv/flask-apache/.empty"),
         Directory(place.home, group=user, mode="0751"),  # Apache passes through it to static files
         Directory(f"{place.home}/incoming", mode="0700"),

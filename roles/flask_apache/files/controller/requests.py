@@ -116,14 +116,17 @@ def file(path: str, content: str, mode: str = "0644", group: str = "root") -> di
 def apache(derived: Derived, render: Render) -> dict[str, Any]:
     """Return Apache's part: the app's own files, and those that apps share."""
     load = templates.wsgi_load(derived)
-    own = {each.template: each for each in templates.apache_files(derived)}
-    fragment, pools = own["apache/app.conf.j2"], own["apache/pools.conf.j2"]
+    pools = templates.apache_files(derived)[-1]
+    own = templates.fragments(derived).items()
     return {
-        "fragment": {"path": fragment.path, "content": render(fragment)},
+        "fragments": {host: {"path": each.path, "content": render(each)} for host, each in own},
         "pools": {"path": pools.path, "content": render(pools)},
         "modules": derived.site.apache_modules,
         "wsgi_load": render(load) if load else "",
-        "vhost": {variant: render(each) for variant, each in templates.vhost(derived).items()},
+        "vhosts": {
+            host: {variant: render(each) for variant, each in variants.items()}
+            for host, variants in templates.vhosts(derived).items()
+        },
         "server": render(templates.server()),
     }
 

@@ -85,8 +85,9 @@ class App:
     @property
     def url(self) -> str:
         """Address of the app as a visitor writes it."""
-        start = {80: "http://{}", 443: "https://{}"}.get(self.site.port, f"http://{{}}:{self.site.port}")
-        return f"{start.format(self.site.server_name)}{self.site.mount.rstrip('/')}/"
+        scheme, usual = ("https", 443) if self.site.is_secure else ("http", 80)
+        port = "" if self.site.main_port == usual else f":{self.site.main_port}"
+        return f"{scheme}://{self.site.server_name}{port}{self.site.mount.rstrip('/')}/"
 
     def pool(self, slot: str) -> str:
         """Return the name of a slot's WSGIDaemonProcess."""

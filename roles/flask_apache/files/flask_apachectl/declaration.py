@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from flask_apachectl.errors import RefusedError
 
-FORMAT = 2
+FORMAT = 3
+WITHOUT_TLS = 2  # the format before
 Record = TypeVar("Record")
 
 
@@ -65,6 +66,7 @@ class Site:
     server_aliases: tuple[str, ...]
     default_server: bool
     port: int
+    https_port: int  # 0 without flask_apache_tls; otherwise what comes to `port` is led there
     mount: str
     tls: bool  # flask_apache_directives make it a site of HTTPS
     restricted: bool  # flask_apache_directives restrict who may visit it
@@ -80,6 +82,16 @@ class Site:
     manage_service: bool
     environment_secrets: tuple[str, ...]
     python_version: str
+
+    @property
+    def main_port(self) -> int:
+        """The port at which visitors get the app."""
+        return self.https_port or self.port
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether visitors get the app over HTTPS."""
+        return bool(self.https_port) or self.tls
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,8 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
+    if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
+        return {**value, "format": FORMAT, "site": {"https_port": 0, **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     return value

@@ -6,7 +6,7 @@ for a name that no other site has; those with a wildcard come after those withou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_apachectl.apache import listing, others
 
@@ -21,14 +21,43 @@ MAIN = "flask-apache-main_"  # how the names of the files begin that stand for t
 NO_NAME = "any-name.flask-apache.invalid"  # stands for all names that no virtual host has
 
 
+class Place(NamedTuple):
+    """A virtual host of the role, for one server name and port."""
+
+    host: str
+    port: int
+    is_secure: bool
+
+
+def places(site: Site) -> list[Place]:
+    """Return the virtual hosts that an app is in: first where visitors get it, then where they are led there."""
+    found = [Place(f"{site.server_name}-{site.main_port}", site.main_port, site.is_secure)]
+    return found + [Place(f"{site.server_name}-{site.port}", site.port, False)] * bool(site.https_port)
+
+
+def all_places(apps: Iterable[Site]) -> list[Place]:
+    """Return the virtual hosts that all apps are in, each once."""
+    return sorted({place for site in apps for place in places(site)})
+
+
 def vhost(site: Site) -> str:
-    """Return the name of an app's virtual host."""
-    return f"{site.server_name}-{site.port}"
+    """Return the name of the virtual host in which visitors get an app."""
+    return places(site)[0].host
+
+
+def is_in(site: Site, host: str) -> bool:
+    """Tell whether an app is in a virtual host."""
+    return any(place.host == host for place in places(site))
+
+
+def default_ports(apps: Iterable[Site]) -> set[int]:
+    """Return the ports on which an app answers for all names."""
+    return {place.port for site in apps if site.default_server for place in places(site)}
 
 
 def names(apps: Iterable[Site], host: str) -> list[str]:
     """Return all names of a virtual host of the role: those of the apps in it."""
-    own = [site for site in apps if vhost(site) == host]
+    own = [site for site in apps if is_in(site, host)]
     return list(dict.fromkeys(name for site in own for name in (site.server_name, *site.server_aliases)))
 
 
@@ -61,8 +90,8 @@ def needs_main(found: Listing, port: int, apps: Iterable[Site]) -> bool:
     Beside an app of HTTPS it cannot: it does not speak that, and the first virtual host of a port decides.
     """
     has_site = any(each.address == "*" for each in others.on_port(found.hosts, port))
-    is_tls = any(site.tls for site in apps if site.port == port)
-    return not has_site and not is_tls and any(each.port == port for each in found.listens)
+    is_secure = any(place.is_secure for place in all_places(apps) if place.port == port)
+    return not has_site and not is_secure and any(each.port == port for each in found.listens)
 
 
 def main_server(found: Listing, port: int, taken: Iterable[str]) -> str:
@@ -83,7 +112,7 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
     ``before`` is the configuration on disk, of which the role's part is left out, ``after`` the new one.
     """
     sites = list(apps)
-    default = {site.port for site in sites if site.default_server}
+    default = default_ports(sites)
     then = others.without_own(before)
     replaced = {each.file for each in then.hosts} - {each.file for each in after.hosts}
     for place in dict.fromkeys((each.address, each.port) for each in then.hosts):
@@ -98,7 +127,7 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
             old, new = listing.winner(was, name), listing.winner(now, name)
             if old and str(old) != str(new):
                 yield f"{_told(name, place)} would be answered by {new or 'nobody'} instead of {old}"
-    for port in sorted({site.port for site in sites} - default):
+    for port in sorted({place.port for place in all_places(sites)} - default):
         first = next(iter(listing.chain(after.hosts, "*", port)), None)
         if needs_main(then, port, sites) and first and others.is_own(first.file) and MAIN not in first.file:
             yield f"{_told(NO_NAME, ('*', port))} would be answered by {first} instead of Apache's main server"
@@ -107,7 +136,7 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
 
 def _kept_from(after: Listing, sites: list[Site]) -> Iterator[str]:
     """Yield the names of the apps that other virtual hosts answer for, in the places where both are."""
-    for host in dict.fromkeys(vhost(site) for site in sites):
+    for host in (place.host for place in all_places(sites)):
         own = [each for each in after.hosts if each.file.endswith(f"flask-apache-{host}.conf")]
         for each in own:
             beside = listing.chain(after.hosts, each.address, each.port)

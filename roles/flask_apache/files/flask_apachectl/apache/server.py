@@ -50,7 +50,7 @@ def expect_none(app: App) -> None:
 
 def addresses(app: App) -> tuple[str, ...]:
     """Return the addresses at which visitors of the app come."""
-    return visitors.addresses(pid(), app.site.port, neighbours.vhost(app.site))
+    return visitors.addresses(pid(), app.site.main_port, neighbours.vhost(app.site))
 
 
 def loaded(app: App) -> str:
@@ -69,7 +69,7 @@ def loaded_at(app: App, address: str) -> str:
     """
     headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration"}
     try:
-        reply = client.get(address, app.site.port, app.site.mount, headers, app.spec.health_request_timeout)
+        reply = client.get(address, app.site.main_port, app.site.mount, headers, app.spec.health_request_timeout)
     except (OSError, http.client.HTTPException):
         return ""
     name, _, digest = reply.headers.get("X-Flask-Apache-Configuration", "").partition(" ")
@@ -94,7 +94,7 @@ def load(app: App, digest: str, *, restart: bool) -> None:
             wrong = [each for each in addresses(app) if loaded_at(app, each) != digest]
             raise RefusedError(
                 f"Apache has not loaded the configuration of {app.name} {LOADS_WITHIN:.0f} s after its {verb}: another "
-                f"virtual host may answer for {app.site.server_name} at {', '.join(wrong)}, port {app.site.port}; see "
+                f"virtual host may answer for {app.site.server_name} at {', '.join(wrong)}, port {app.site.main_port}; see "
                 "`apache2ctl -S`"
             )
         time.sleep(0.1)

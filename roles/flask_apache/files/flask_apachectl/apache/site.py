@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
 from flask_apachectl.apache import neighbours, others
-from flask_apachectl.apache.neighbours import MAIN, vhost
+from flask_apachectl.apache.neighbours import MAIN, Place
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
 from flask_apachectl.errors import RefusedError
@@ -37,9 +37,9 @@ REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's 
 class Declared:
     """What the control node rendered for an app: its own files, and each variant of what depends on the others."""
 
-    fragment: tuple[Path, str]
+    fragments: Mapping[str, tuple[Path, str]]  # by the virtual hosts' names, in the order of `neighbours.places`
     pools: tuple[Path, str]
-    vhost: Mapping[str, str]  # with the directive Listen ("listen"), or without ("plain")
+    vhosts: Mapping[str, Mapping[str, str]]  # each with the directive Listen ("listen"), or without ("plain")
     server: str  # what mod_wsgi is told for the whole Apache
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
@@ -97,20 +97,28 @@ def shared(apps: Mapping[str, Site]) -> list[Wanted]:
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
-    """Return the file of an app's virtual host, if it is not at the addresses where it is to be: other sites came."""
-    path = paths.APACHE / f"sites-available/flask-apache-{vhost(apps[name])}.conf"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    found = re.search(r"(?m)^<VirtualHost (.*)>$", text)
-    return [str(path)] if found and found[1] != _addresses(apps, apps[name]) else []
+    """Return the files of an app's virtual hosts that are not at the addresses where they are to be: others came."""
+    wrong = []
+    for place in neighbours.places(apps[name]):
+        path = _available(place.host)
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        found = re.search(r"(?m)^<VirtualHost (.*)>$", text)
+        wrong += [str(path)] if found and found[1] != _addresses(apps, place) else []
+    return wrong
 
 
-def _addresses(apps: Mapping[str, Site], site: Site) -> str:
-    found = neighbours.addresses(others.read(), site.port, is_default=_is_default(apps, vhost(site)))
+def _available(host: str) -> Path:
+    """Return the file of a virtual host."""
+    return paths.APACHE / f"sites-available/flask-apache-{host}.conf"
+
+
+def _addresses(apps: Mapping[str, Site], place: Place) -> str:
+    found = neighbours.addresses(others.read(), place.port, is_default=_is_default(apps, place.host))
     return " ".join(found)
 
 
 def _is_default(apps: Mapping[str, Site], host: str) -> bool:
-    return any(site.default_server for site in apps.values() if vhost(site) == host)
+    return any(site.default_server for site in apps.values() if neighbours.is_in(site, host))
 
 
 def digest(texts: list[str]) -> str:
@@ -137,19 +145,25 @@ def _module_links(declared: Declared) -> list[Wanted]:
 
 def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
     """Return the files that the app's declaration makes, with the digest of its configuration in its own."""
-    site, server = apps[name], declared.server
+    places, server = neighbours.places(apps[name]), declared.server
     listened = {each.port for each in others.read().listens}
-    host = declared.vhost["plain" if site.port in listened else "listen"].replace(ADDRESSES, _addresses(apps, site))
-    mine = digest([declared.fragment[1], declared.pools[1], host, server, declared.wsgi_load, *declared.modules])
+    hosts = {
+        place.host: declared.vhosts[place.host]["plain" if place.port in listened else "listen"].replace(
+            ADDRESSES, _addresses(apps, place)
+        )
+        for place in places
+    }
+    texts = [text for _, text in declared.fragments.values()]
+    mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
     pools = f"flask-apache-{name}.conf"
     return [
-        Directory(declared.fragment[0].parent, "root", "root", 0o755),
+        *(Directory(path.parent, "root", "root", 0o755) for path, _ in declared.fragments.values()),
         File(available / "flask-apache.conf", server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
-        File(declared.fragment[0], declared.fragment[1].replace(PLACEHOLDER, mine).encode()),
-        File(paths.APACHE / "sites-available" / f"flask-apache-{vhost(site)}.conf", host.encode()),
+        *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),
+        *(File(_available(host), text.encode()) for host, text in hosts.items()),
         Link(enabled / "flask-apache.conf", "../conf-available/flask-apache.conf"),
         Link(enabled / pools, f"../conf-available/{pools}"),
     ]
@@ -158,10 +172,14 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
 def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return what stands for Apache's main server where it would be hidden by the apps' virtual hosts."""
     found, steps = others.read(), list[Wanted]()
-    default = {site.port for site in apps.values() if site.default_server}
+    default = neighbours.default_ports(apps.values())
     returns = STOCK_PORT if _kept_stock() and STOCK_PORT not in default else None
     ports = (
-        {site.port for site in apps.values() if neighbours.needs_main(found, site.port, apps.values())}
+        {
+            place.port
+            for place in neighbours.all_places(apps.values())
+            if neighbours.needs_main(found, place.port, apps.values())
+        }
         - default
         - {returns}
     )
@@ -180,7 +198,7 @@ def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
 def _virtual_hosts(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return the links that enable the virtual hosts: a default one comes before all others, all others last."""
     steps: list[Wanted] = []
-    for host in sorted({vhost(site) for site in apps.values()}):
+    for host in sorted({place.host for place in neighbours.all_places(apps.values())}):
         names = neighbours.names(apps.values(), host)
         name = f"{neighbours.order(names, is_default=_is_default(apps, host))}flask-apache-{host}.conf"
         steps.append(Link(paths.APACHE / "sites-enabled" / name, f"../sites-available/flask-apache-{host}.conf"))
@@ -208,7 +226,7 @@ def _stock_site(apps: Mapping[str, Site]) -> list[Wanted]:
     target = _kept_stock() or (os.readlink(enabled) if enabled.is_symlink() else "")
     if not target:  # there is none, or it is not a link, and so somebody else's
         return []
-    if any(site.default_server and site.port == STOCK_PORT for site in apps.values()):
+    if STOCK_PORT in neighbours.default_ports(apps.values()):
         return [Link(kept, target), Link(enabled)]
     return [*([Link(enabled, target)] if os.path.lexists(kept) else []), Link(kept)]
 
@@ -225,12 +243,12 @@ def _recorded(link: Path) -> list[str]:
 def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None) -> list[Wanted]:
     """Return what is to go: files of the app where it was before, deserted virtual hosts, and what no app needs."""
     steps: list[Wanted] = []
-    kept = {declared.fragment[0]} if declared else set()
+    kept = {path for path, _ in declared.fragments.values()} if declared else set()
     for path in sorted(paths.ETC.glob("vhosts/*/*.conf")):
         found = FRAGMENT.fullmatch(path.name)
         if found and (found[1] not in apps or (found[1] == name and path not in kept)):
             steps.append(Link(path))
-    hosts = {vhost(site) for site in apps.values()}
+    hosts = {place.host for place in neighbours.all_places(apps.values())}
     deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {
         found[1]
         for path in paths.APACHE.glob("sites-available/flask-apache-*.conf")
@@ -240,7 +258,7 @@ def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None)
     }
     for host in sorted(deserted - hosts):
         steps += [Link(path) for path in _links(host)]
-        steps += [Link(paths.APACHE / f"sites-available/flask-apache-{host}.conf"), Link(paths.ETC / "vhosts" / host)]
+        steps += [Link(_available(host)), Link(paths.ETC / "vhosts" / host)]
     if name not in apps:
         steps += _conf(f"flask-apache-{name}.conf")
     if not apps:

@@ -99,7 +99,7 @@ def declared_apps() -> list[dict[str, Any]]:
             kept = apps.read_json(paths.ETC / name / "app.json")
             if isinstance(kept, dict):
                 found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
-    keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "mount", "python")
+    keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "https_port", "mount", "python")
     return [{key: each.get(key) for key in (*keys, "python_version")} for each in found]
 
 

@@ -60,9 +60,9 @@ def of_json(value: dict[str, Any]) -> Request:
     own += [File(paths.ENGINE, Path(sys.argv[0]).read_bytes(), mode=0o755)]
     apache = value["apache"]
     declared = Declared(
-        fragment=(Path(apache["fragment"]["path"]), apache["fragment"]["content"]),
+        fragments={host: (Path(each["path"]), each["content"]) for host, each in apache["fragments"].items()},
         pools=(Path(apache["pools"]["path"]), apache["pools"]["content"]),
-        vhost=apache["vhost"],
+        vhosts=apache["vhosts"],
         server=apache["server"],
         modules=tuple(apache["modules"]),
         wsgi_load=apache["wsgi_load"],

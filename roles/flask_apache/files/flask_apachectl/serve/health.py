@@ -48,7 +48,7 @@ def ask(app: App, token: str = "", address: str = "") -> Answer:
         headers["X-Flask-Apache-Probe"] = token
     address = address or server.addresses(app)[0]
     try:
-        reply = client.get(address, app.site.port, app.url_path, headers, app.spec.health_request_timeout)
+        reply = client.get(address, app.site.main_port, app.url_path, headers, app.spec.health_request_timeout)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
     pid = reply.headers.get("X-Flask-Apache-Pid", "")
