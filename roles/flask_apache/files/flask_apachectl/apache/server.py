@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -18,6 +19,7 @@ from flask_apachectl.host import facts, report
 if TYPE_CHECKING:
     from flask_apachectl.app import App
 
+SOCKETS = Path("/run/apache2")  # where mod_wsgi has its sockets
 LOADS_WITHIN = 15.0  # seconds after a reload
 NO_APACHE = "Apache is not running: see `systemctl status apache2`, or `apache2ctl configtest`"
 
@@ -40,6 +42,27 @@ def has_wanted_module() -> bool:
     ]
     mapped = {line.split()[-1] for line in facts.read(Path(f"/proc/{pid()}/maps")).splitlines()}
     return bool(paths_wanted) and set(paths_wanted) <= mapped
+
+
+Generation = tuple[tuple[str, int, int], ...]
+
+
+def generation() -> Generation:
+    """Return what changes whenever Apache reloads, whoever wanted that: mod_wsgi then makes its sockets anew.
+
+    They are missing for a moment.
+    """
+    found = []
+    for path in SOCKETS.glob("wsgi*.sock"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            found.append((path.name, status.st_ino, status.st_ctime_ns))
+    return tuple(sorted(found))
+
+
+def has_reloaded(before: Generation, now: Generation) -> bool:
+    """Tell whether Apache has reloaded, or is just doing so."""
+    return now != before or not now
 
 
 def expect_none(app: App) -> None:
