@@ -20,20 +20,13 @@ SINCE = re.compile(rb"[0-9a-f-]{36} \d+(\.\d+)?\n")  # a boot, and seconds of it
 def assign(app: App, slot: str, target: Path) -> None:
     """Let a slot name another release, and note since when: of this boot, by a clock that nobody sets.
 
-    A run may be killed in between, and a process may start in between: so it is noted before the change and after it.
     What it held before is still named by a link of its own, for the static files of pages that visitors have open.
     """
     was = routing.slot_release(app, slot)
     if was and was != target.name:
         files.replace_link(app.home / "replaced", app.releases / was)
-    note_date(app, slot)
-    files.replace_link(app.home / slot, target)
-    note_date(app, slot)
-
-
-def note_date(app: App, slot: str) -> None:
-    """Note that processes of a slot that have started before now are outdated."""
     files.write(app.home / f"{slot}.since", f"{boot()} {time.clock_gettime(time.CLOCK_BOOTTIME)}\n", mode=0o600)
+    files.replace_link(app.home / slot, target)
 
 
 def boot() -> str:
