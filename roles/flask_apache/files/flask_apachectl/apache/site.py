@@ -97,7 +97,7 @@ def shared(apps: Mapping[str, Site]) -> list[Wanted]:
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
-    """Return the file of an app's virtual host, if it is not at the addresses where it is to be: other sites came."""
+    """Return the file of an app's virtual host if its addresses are wrong, because other sites have been added."""
     path = paths.APACHE / f"sites-available/flask-apache-{vhost(apps[name])}.conf"
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     found = re.search(r"(?m)^<VirtualHost (.*)>$", text)

@@ -124,10 +124,9 @@ def verify(app: App, release: str) -> None:
     routes = routing.read(app)
     if (server.pid() is None and not app.site.manage_service) or routes.maintenance:
         return
-    tries, generation, end = 0, server.generation(), time.monotonic() + app.spec.health_timeout
+    tries, reloads, end = 0, server.Reloads(), time.monotonic() + app.spec.health_timeout
     while wrong := wrong_for_visitors(app, release):
-        before, generation = generation, server.generation()
-        tries += not server.has_reloaded(before, generation)  # then it may answer wrongly for a moment
+        tries += not reloads.happened()  # while Apache reloads, it may answer wrongly for a moment
         if tries > MOST_TRIES or time.monotonic() > end:
             raise RefusedError(f"release {release} is live, but {wrong}")
         time.sleep(0.5)

@@ -79,20 +79,21 @@ def prove_well(app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[
     ``warm`` are the processes that have done so before. One death is forgiven: it may have been due to an option. So
     are those of a reload of Apache. Raises RefusedError, with what the app logged, otherwise.
     """
-    deaths, known, end = 0, None, time.monotonic() + app.spec.health_timeout
-    while True:
+    probe(app, slot, release, log, rolling=rolling)
+    deaths, reloads, end = 0, server.Reloads(), time.monotonic() + app.spec.health_timeout
+    while not live_on(app, slot, warm):
         probe(app, slot, release, log, rolling=rolling)
-        before, known = known, server.generation()  # after a reload, it is another one once new processes answer
-        deaths += before == known or (before is not None and time.monotonic() > end)
+        deaths += not reloads.happened() or time.monotonic() > end  # asked once new processes answer
         if deaths == MOST_DEATHS:
-            break
-        pids, deadline = pools.current(app, slot), time.monotonic() + STAYS_FOR
-        while pids - warm and pids <= pools.current(app, slot) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if pids <= pools.current(app, slot):
-            return
-    problem = "its processes exit soon after their first answers"
-    raise unhealthy(release, problem, log)
+            raise unhealthy(release, "its processes exit soon after their first answers", log)
+
+
+def live_on(app: App, slot: str, warm: set[int]) -> bool:
+    """Wait for a while, unless all processes of a pool are ``warm``; tell whether none of them has ended."""
+    pids, deadline = pools.current(app, slot), time.monotonic() + STAYS_FOR
+    while pids - warm and pids <= pools.current(app, slot) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return pids <= pools.current(app, slot)
 
 
 def unhealthy(release: str, problem: str, log: logs.ErrorLog) -> RefusedError:
@@ -114,7 +115,7 @@ def probe(
     report.say(f"probe   {app.url_path} of {release}")
     processes = processes or app.site.processes
     deadline = time.monotonic() + app.spec.health_timeout
-    rounds, answered, wrong_since, generation = 0, set[int](), None, server.generation()
+    rounds, answered, wrong_since, reloads = 0, set[int](), None, server.Reloads()
     problem = "no process has started"
     with health.probing(app, slot) as token, ThreadPoolExecutor(max_workers=max(4, 2 * processes)) as executor:
         while time.monotonic() < deadline:
@@ -137,8 +138,7 @@ def probe(
                     if rounds >= app.spec.health_successes:
                         return
                 continue
-            before, generation = generation, server.generation()
-            if wrong_since is None or server.has_reloaded(before, generation):
+            if reloads.happened() or wrong_since is None:
                 wrong_since = time.monotonic()
             rounds, problem = 0, health.explain(app, wrong[0], release)
             stop_others(wrong, pids, release)
