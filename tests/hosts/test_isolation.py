@@ -31,7 +31,7 @@ BY_APPS = ("import", "hook", "web", "worker", "timer", "command")
 BY_BUILDS = ("build", "build without namespaces")
 OF_BUILDS = (
     f"/run/flask-apache/build-{VICTIM}/netrc",
-    f"/var/cache/flask-apache/{VICTIM}/tmp/flask-apache-1/key",
+    f"/var/cache/flask-apache/{VICTIM}/tmp/flask-apache-private-1/key",
     f"/var/cache/flask-apache/{VICTIM}/pip/wheel",
 )
 

@@ -192,6 +192,26 @@ def test_a_newer_engine_is_installed(host: Host, run: Callable[..., Run]) -> Non
     run().deploy()
 
 
+def test_reloads_while_a_release_starts(host: Host, run: Callable[..., Run], tmp_path: Path) -> None:
+    """Another app's first deploy or an administrator reloads Apache: the release's processes are not at fault."""
+    run().deploy()
+    reloading = "(for i in $(seq 12); do sleep 0.5; systemctl reload apache2; done) >/dev/null 2>&1 &"
+
+    def before_call(command: list[str]) -> None:
+        if "activate" in command:
+            host.run(reloading)
+
+    for name in ("storm", "another"):
+        source = small_app.write(tmp_path / name, name)
+        stormy = run()
+        stormy.variables = {**stormy.variables, "source": str(source)}
+        stormy.before_call = before_call
+        stormy.deploy()
+        assert host.http("/", NAME).json()["mark"] == name
+        assert wait_until(lambda: host.run(["pgrep", "-f", "seq 12"], check=False).returncode != 0, 30)
+    run().deploy()
+
+
 def test_byte_code_that_is_kept(host: Host, run: Callable[..., Run]) -> None:
     """Commands use it; where it is damaged they work without it, and the next run makes it anew."""
     run().deploy()

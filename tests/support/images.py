@@ -3,7 +3,7 @@
 Every distribution has two: ``flask-apache-test:debian-12`` as bare as a host can be, and
 ``flask-apache-test:debian-12-hot`` with Apache, mod_wsgi and apt's lists already there, for tests that are
 not about installing packages. In those, ensurepip copies an installed pip instead of installing one, which takes
-three seconds of a processor and is half of what a first deploy costs.
+three of the eight seconds of a processor that a first deploy costs.
 
 ``python3 -m tests.support.images [debian-12 debian-13-hot …]`` builds them, by default all that can be had
 here, and starts Docker for it.

@@ -103,7 +103,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         In check mode, it tells what is missing where Ansible's module ``apt`` would have to install something first.
         """
         host = plan["host"]
-        if self._task.check_mode and not host["packages_known_to_ansible"]:
+        if self._task.check_mode and not host["python_apt"]:
             return {"changed": True, "msg": f"would be installed: python3-apt, {', '.join(host['packages_missing'])}"}
         return self.engine(["await-packages"], {})
 

@@ -60,9 +60,9 @@ def test_removal(apps: list[Deployed]) -> None:
                 )
                 assert killed.returncode == 137, (step, killed)
         play(hosts, "playbooks/remove.yml", declared)
-    for crowd in (one, two):
+    for host, crowd in zip(hosts, (one, two), strict=True):
         assert len(crowd.answers) > 200
-        assert crowd.failed_beside_a_reload() == []
+        assert crowd.failed_beside_a_reload(host) == []
     assert [reloads(host) for host in hosts] == [count + 1 for count in reloaded]
     assert [host.pid_of_apache() for host in hosts] == pid
     assert play(hosts, "playbooks/remove.yml", declared).changed == 0

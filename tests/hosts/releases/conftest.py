@@ -1,6 +1,6 @@
 """Two hosts with an app whose answers name their release.
 
-`test_deploys_under_load.py`, which measures time and so runs alone, is the first: it expects a fresh app.
+`test_deploys_under_load.py` is the first: it expects a fresh app. What measures time runs alone.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ INSPECTED: dict[str, Any] = {
     "mod_wsgi_package": "4.9.4",
     "python": "3.11",
     "packages_missing": [],
-    "packages_known_to_ansible": True,
+    "python_apt": True,
     "salt": "salt",
     "digest": "",
     "drift": [],
@@ -177,13 +177,14 @@ def test_a_source_from_the_host_needs_git_first() -> None:
 
 def test_a_check_installs_nothing_that_ansible_needs() -> None:
     step = Step(check=True)
-    lacking = step.plan(packages_missing=["apache2", "git"], packages_known_to_ansible=False)
+    lacking = step.plan(packages_missing=["apache2", "git"], python_apt=False)
     said = step.action.step_await_packages(lacking)
     assert said == {"changed": True, "msg": "would be installed: python3-apt, apache2, git"}
     assert step.sent == []
     step.action.step_await_packages(step.plan(packages_missing=["git"]))
-    Step(check=False).action.step_await_packages(lacking)
-    assert step.sent == [(["await-packages"], {})]
+    run = Step(check=False)
+    run.action.step_await_packages(lacking)
+    assert step.sent == run.sent == [(["await-packages"], {})]
 
 
 def test_a_rollback_and_a_removal() -> None:

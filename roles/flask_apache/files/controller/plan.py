@@ -72,7 +72,7 @@ def place_of(error: str) -> str:
 
 
 def one_for_each_place(errors: Iterable[str]) -> dict[str, str]:
-    """Return the first error of each place: what is no string, or has a line break, is also of a wrong form."""
+    """Return only the first error of each place: a value of the wrong type usually has the wrong form, too."""
     found: dict[str, str] = {}
     for error in errors:
         found.setdefault(place_of(error), error)

@@ -71,7 +71,7 @@ def without_own(found: Listing) -> Listing:
 
 
 def is_untouched() -> bool:
-    """Tell whether the directory of Debian's own page holds nothing but that page."""
+    """Tell whether Debian's own page is the only file in its directory."""
     index = facts.read(PAGE / "index.html")
     return {path.name for path in PAGE.glob("*")} <= {"index.html"} and (
         not (PAGE / "index.html").exists() or "Debian" in index or "Ubuntu" in index

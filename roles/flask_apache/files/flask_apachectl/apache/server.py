@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -18,6 +19,7 @@ from flask_apachectl.host import facts, report
 if TYPE_CHECKING:
     from flask_apachectl.app import App
 
+SOCKETS = paths.APACHE_PID.parent  # where mod_wsgi has its sockets
 LOADS_WITHIN = 15.0  # seconds after a reload
 NO_APACHE = "Apache is not running: see `systemctl status apache2`, or `apache2ctl configtest`"
 
@@ -40,6 +42,35 @@ def has_wanted_module() -> bool:
     ]
     mapped = {line.split()[-1] for line in facts.read(Path(f"/proc/{pid()}/maps")).splitlines()}
     return bool(paths_wanted) and set(paths_wanted) <= mapped
+
+
+class Reloads:
+    """Tells whether Apache has reloaded since the last question, whoever wanted that.
+
+    mod_wsgi makes its sockets anew then, and for a moment there are none. Where none has ever been seen, because they
+    are elsewhere, there is no telling.
+    """
+
+    def __init__(self) -> None:
+        """Begin to watch."""
+        self.sockets = sockets_of_pools()
+        self.were_seen = bool(self.sockets)
+
+    def happened(self) -> bool:
+        """Tell whether Apache has reloaded, or is just doing so."""
+        before, self.sockets = self.sockets, sockets_of_pools()
+        self.were_seen = self.were_seen or bool(self.sockets)
+        return self.sockets != before or (self.were_seen and not self.sockets)
+
+
+def sockets_of_pools() -> set[tuple[str, int, int]]:
+    """Return mod_wsgi's sockets: name, inode and time of the last change (nanoseconds)."""
+    found = set()
+    for path in SOCKETS.glob("wsgi*.sock"):
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            found.add((path.name, status.st_ino, status.st_ctime_ns))
+    return found
 
 
 def expect_none(app: App) -> None:

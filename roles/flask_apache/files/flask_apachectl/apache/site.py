@@ -97,7 +97,7 @@ def shared(apps: Mapping[str, Site]) -> list[Wanted]:
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
-    """Return the files of an app's virtual hosts that are not at the addresses where they are to be: others came."""
+    """Return the files of an app's virtual hosts whose addresses are wrong, because other sites have been added."""
     wrong = []
     for place in neighbours.places(apps[name]):
         path = _available(place.host)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
-FOR_ANSIBLE = "python3-apt"  # Ansible's module `apt` needs it, and installs it when it is missing
+PYTHON_APT = "python3-apt"  # Ansible's module `apt` needs it, and installs it when it is missing
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -40,7 +40,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
     distribution, version = facts.distribution()
-    found = facts.packages([*question["packages"], FOR_ANSIBLE])
+    found = facts.packages([*question["packages"], PYTHON_APT])
     known = declared_apps()
     users = [str(question["user"]), *(str(each["user"]) for each in known)]
     return {
@@ -54,7 +54,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apache_running": server.pid() is not None,
         "apache_enabled": (paths.UNITS / "multi-user.target.wants/apache2.service").exists(),
         "packages_missing": [package for package in question["packages"] if package not in found],
-        "packages_known_to_ansible": FOR_ANSIBLE in found,
+        "python_apt": PYTHON_APT in found,
         "mod_wsgi_package": found.get("libapache2-mod-wsgi-py3"),
         "python": facts.interpreter(str(question["python"])),
         "distribution_python": facts.interpreter("/usr/bin/python3"),

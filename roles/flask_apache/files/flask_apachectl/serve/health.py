@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 REFUSED = (401, 403)
+MOST_TRIES = 3  # of a visit after a switch
 SHOWN = 500  # characters shown of a wrong answer
 
 
@@ -123,10 +124,9 @@ def verify(app: App, release: str) -> None:
     routes = routing.read(app)
     if (server.pid() is None and not app.site.manage_service) or routes.maintenance:
         return
-    wrong = wrong_for_visitors(app, release)
-    for _ in range(3):
-        if not wrong:
-            return
+    tries, reloads, end = 0, server.Reloads(), time.monotonic() + app.spec.health_timeout
+    while wrong := wrong_for_visitors(app, release):
+        tries += not reloads.happened()  # while Apache reloads, it may answer wrongly for a moment
+        if tries > MOST_TRIES or time.monotonic() > end:
+            raise RefusedError(f"release {release} is live, but {wrong}")
         time.sleep(0.5)
-        wrong = wrong_for_visitors(app, release)
-    raise RefusedError(f"release {release} is live, but {wrong}")

@@ -13,11 +13,12 @@ from flask_apachectl.host import files, report
 from flask_apachectl.serve import health, logs, pools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from flask_apachectl.app import App
 
 BAD_ANSWERS_FOR = 5.0  # seconds of wrong answers from a started pool, after which it will not get better
+MOST_DEATHS = 2  # of its processes, after which a release is refused
 ENDS_WITHIN = 5.0  # seconds in which the processes of a release have ended their requests
 STAYS_FOR = 1.5  # seconds for which a new pool's processes must live on after their first right answers
 
@@ -75,18 +76,24 @@ def roll(app: App, slot: str, release: str, check_in: Callable[[], None] = lambd
 def prove_well(app: App, slot: str, release: str, log: logs.ErrorLog, warm: set[int], *, rolling: bool = False) -> None:
     """Probe a pool, and see its new processes live on for a while: some answer rightly at first and then die.
 
-    ``warm`` are the processes that have done so before. One death is forgiven: it may have been due to an option.
-    Raises RefusedError, with what the app logged, otherwise.
+    ``warm`` are the processes that have done so before. One death is forgiven: it may have been due to an option. So
+    are those of a reload of Apache. Raises RefusedError, with what the app logged, otherwise.
     """
-    for _ in range(2):
+    probe(app, slot, release, log, rolling=rolling)
+    deaths, reloads, end = 0, server.Reloads(), time.monotonic() + app.spec.health_timeout
+    while not live_on(app, slot, warm):
         probe(app, slot, release, log, rolling=rolling)
-        pids, deadline = pools.current(app, slot), time.monotonic() + STAYS_FOR
-        while pids - warm and pids <= pools.current(app, slot) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if pids <= pools.current(app, slot):
-            return
-    problem = "its processes exit soon after their first answers"
-    raise unhealthy(release, problem, log)
+        deaths += not reloads.happened() or time.monotonic() > end  # asked once new processes answer
+        if deaths == MOST_DEATHS:
+            raise unhealthy(release, "its processes exit soon after their first answers", log)
+
+
+def live_on(app: App, slot: str, warm: set[int]) -> bool:
+    """Wait for a while, unless all processes of a pool are ``warm``; tell whether none of them has ended."""
+    pids, deadline = pools.current(app, slot), time.monotonic() + STAYS_FOR
+    while pids - warm and pids <= pools.current(app, slot) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return pids <= pools.current(app, slot)
 
 
 def unhealthy(release: str, problem: str, log: logs.ErrorLog) -> RefusedError:
@@ -108,7 +115,7 @@ def probe(
     report.say(f"probe   {app.url_path} of {release}")
     processes = processes or app.site.processes
     deadline = time.monotonic() + app.spec.health_timeout
-    rounds, answered, wrong_since = 0, set[int](), None
+    rounds, answered, wrong_since, reloads = 0, set[int](), None, server.Reloads()
     problem = "no process has started"
     with health.probing(app, slot) as token, ThreadPoolExecutor(max_workers=max(4, 2 * processes)) as executor:
         while time.monotonic() < deadline:
@@ -131,14 +138,21 @@ def probe(
                     if rounds >= app.spec.health_successes:
                         return
                 continue
-            rounds, problem, wrong_since = 0, health.explain(app, wrong[0], release), wrong_since or time.monotonic()
-            for answer in wrong:
-                if answer.release not in ("", release) and answer.pid in pids:
-                    pools.stop(answer.pid)  # it started while the slot was changing
+            if reloads.happened() or wrong_since is None:
+                wrong_since = time.monotonic()
+            rounds, problem = 0, health.explain(app, wrong[0], release)
+            stop_others(wrong, pids, release)
             if wrong[0].status and time.monotonic() - wrong_since > BAD_ANSWERS_FOR:
                 break
             time.sleep(0.2)
     raise unhealthy(release, problem, log)
+
+
+def stop_others(answers: Iterable[health.Answer], pids: set[int], release: str) -> None:
+    """End the processes of a pool that answered as another release: they started while the slot was changing."""
+    for answer in answers:
+        if answer.release not in ("", release) and answer.pid in pids:
+            pools.stop(answer.pid)
 
 
 def cool(app: App) -> None:
