@@ -123,7 +123,7 @@ def test_what_entry_points_share_is_of_one_type() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_variable_is_described(name: str) -> None:
     spec = OPTIONS[name]
-    assert re.fullmatch(r"flask_apache_[a-z][a-z_]*", name)
+    assert re.fullmatch(r"flask_apache_[a-z][a-z0-9_]*", name)
     assert set(spec) <= {"type", "elements", "choices", "description", "default", "no_log", "options"}
     assert re.fullmatch(r"[A-Z0-9`Cp].*\.", spec["description"]), "a sentence"
     assert ("elements" in spec) == (spec["type"] == "list")

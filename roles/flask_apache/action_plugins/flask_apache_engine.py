@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import functools
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible.plugins.filter.core import comment
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -70,17 +71,21 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         specs = yaml.safe_load((self.role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
         known = [name for each in specs["argument_specs"].values() for name in each["options"]]
         distributions = constants["__flask_apache_distributions"]
+        host["tls"] = host["tls"] or self._certificate()
         if errors := plan.check(variables, known, host, distributions, specs):
             return {"failed": True, "msg": "\n".join(errors)}
+        warnings = list(plan.warnings(variables, host))
         app = variables["flask_apache_app"]
         if not host["reserved"] and not self._task.check_mode:
             host = self.engine(["--app", app, "reserve"], question)
             if host.get("failed"):
                 return host
-        kept = {name: value for name, value in host.items() if name not in ("progress", "seconds", "changed", "msg")}
+        left_out = ("progress", "seconds", "changed", "msg", "tls")
+        kept = {name: value for name, value in host.items() if name not in left_out}
         kept["salt"] = kept["salt"] or secrets.token_hex(8)
         names = {"build_user": paths.build_user(app)}
-        return {"changed": False, "host": kept, **names, "msg": f"{host['msg']}; live: {host['live'] or 'nothing yet'}"}
+        msg = f"{host['msg']}; live: {host['live'] or 'nothing yet'}"
+        return {"changed": False, "host": kept, **names, "msg": msg, "warnings": warnings}
 
     def step_fetch(self, plan: Answer) -> Answer:
         """Get the source on the control node, and pack what the host does not have."""
@@ -233,6 +238,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             entry=(files / "entry.wsgi").read_text(encoding="utf-8"),
             completion=(files / "flask-apachectl.bash").read_text(encoding="utf-8"),
             pages=self._pages(),
+            certificate=self._certificate(),
         )
 
     def render(self, plan: Answer) -> Callable[[Template], str]:
@@ -273,6 +279,21 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         except (OSError, ValueError) as error:
             raise AnsibleError(f"flask_apache_error_pages must be readable on the control node: {error}") from None
 
+    def _certificate(self) -> Answer:
+        """Return the certificate, its chain and its key, as far as they are on the control node."""
+        from controller import tls
+
+        return tls.material(self.variables(), self._read)
+
+    def _read(self, path: str) -> str:
+        """Return the text of a file on the control node, which may be encrypted with Ansible Vault."""
+        try:
+            return Path(self._loader.get_real_file(str(Path(path).expanduser()))).read_text(encoding="utf-8")
+        except AnsibleFileNotFound:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        except AnsibleError as error:
+            raise ValueError("it cannot be decrypted") from error
+
     def _wanted(self, variables: Arguments, host: Answer) -> Arguments:
         """Return what fetching reads."""
         from controller import source
@@ -280,7 +301,7 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         key = variables["flask_apache_git_key"]
         if source.needs_key_file(variables):
             try:
-                key = Path(key).expanduser().read_text(encoding="utf-8")
+                key = self._read(key)
             except (OSError, ValueError) as error:  # whose text may be the key
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 raise AnsibleError(f"flask_apache_git_key must be readable on the control node: {reason}") from None

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from controller import plan
+from tests.support.certificates import issue
 from tests.unit.programs import ROLE
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ KNOWN = sorted({name for spec in SPECS["argument_specs"].values() for name in sp
 DEFAULTS = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
 DISTRIBUTIONS = {"Debian": {"12": "4.9.4", "13": "5.0.2"}, "Ubuntu": {"24.04": "5.0.0"}}
 SECRET = "correct horse battery staple"
+SITE = issue("the site", ("www.example.com", "the.server.example", "the.alias.example"))
 SHAPE = re.compile(r"(flask_apache_\w+[^ ]*|host: the \w+) must \S.*")
 
 HOST: dict[str, Any] = {
@@ -39,6 +41,7 @@ HOST: dict[str, Any] = {
     "apache_running": True,
     "user": None,
     "build_user": None,
+    "tls": {"certificate": SITE.pem, "chain": "", "key_problem": ""},
     "systemd": True,
     "calendars_wrong": ["whenever"],
     "logs_unsafe": {"/home/app/a.log": "/home/app belongs to app"},

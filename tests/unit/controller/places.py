@@ -51,6 +51,9 @@ VALUES: dict[str, Any] = {
     "access_log": "/var/log/the-access.log",
     "error_log": "/var/log/the-error.log",
     "directives": ["Header set X-The-Header the-directive"],
+    "tls_certificate": "/etc/ssl/certs/the-certificate.pem",
+    "tls_chain": "/etc/ssl/certs/the-chain.pem",
+    "tls_key": "/etc/ssl/private/the-key.pem",
     "mod_wsgi_version": "6.12.34",
     "mod_wsgi_telemetry": "unix:/run/the-telemetry.sock",
     "health_path": "/the-health",
@@ -138,6 +141,8 @@ def base(place: Place, source: Path) -> dict[str, Any]:
         own |= {"requirements": None, "constraints": []}
     if place.name == "source":
         del own["source_directory"]
+    if place.name.startswith("tls_"):
+        own |= {"tls": "files", "tls_on": "host"}
     if place.name == "wheelhouse":
         own |= {"wheelhouse": str(source / "wheels"), "index_url": "", "extra_index_urls": []}
     own["ca_certificates"] = [str(source / "certificate.pem")]

@@ -13,7 +13,7 @@ from flask_apachectl.declaration import Site, Spec
 from tests.unit.role.cases import CASES, CONSTANTS, DEFAULTS, host, variables_of
 
 INTEGERS = (
-    *("port", "processes", "health_timeout", "build_timeout", "keep_releases", "health_successes"),
+    *("port", "https_port", "processes", "health_timeout", "build_timeout", "keep_releases", "health_successes"),
     *("health_request_timeout", "soak", "soak_errors", "lock_wait", "format"),
 )
 FLAGS = ("manage_service", "restricted", "tls", "default_server", "index_private", "irreversible")

@@ -9,7 +9,7 @@ import pytest
 
 from controller.daemon_options import version
 from controller.declaration import Derived, derive
-from controller.files import Template, apache_files, directories, server, templates, unit_files, vhost, wsgi_load
+from controller.files import Template, apache_files, directories, server, templates, unit_files, vhosts, wsgi_load
 from controller.pages import PAGES
 from controller.source import clones_on_host, fetch_request, needs_key_file, packages
 from tests.unit.programs import ROLE
@@ -56,7 +56,7 @@ def test_the_deepest_mount_comes_first() -> None:
     fragments = []
     for mount in mounts:
         variables = variables_of("names") | {"flask_apache_mount": mount}
-        fragments.append(derive(variables, CASES["names"][1], CONSTANTS).paths.fragment)
+        fragments.append(derive(variables, CASES["names"][1], CONSTANTS).paths.vhosts[0].fragment)
     assert fragments[0] == f"{VHOSTS}/www.example.com-8080/993-my-shop.conf"
     assert fragments == sorted(fragments)
 
@@ -64,7 +64,7 @@ def test_the_deepest_mount_comes_first() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_every_template_exists_and_every_path_is_one_files(case: str) -> None:
     found = derived(case)
-    variants = [*vhost(found).values(), server()]
+    variants = [*(each for variants in vhosts(found).values() for each in variants.values()), server()]
     for template in [*own_files(found), *variants]:
         assert (ROLE / "templates" / template.template).is_file()
         assert (template.mode, template.group) == ("0644", "root")
@@ -74,8 +74,10 @@ def test_every_template_exists_and_every_path_is_one_files(case: str) -> None:
 
 
 def test_shared_files_have_one_path_for_all_variants() -> None:
-    found = {template.path for template in vhost(derived("names")).values()}
-    assert found == {"/etc/apache2/sites-available/flask-apache-www.example.com-8080.conf"}
+    (variants,) = vhosts(derived("names")).values()
+    assert {template.path for template in variants.values()} == {
+        "/etc/apache2/sites-available/flask-apache-www.example.com-8080.conf"
+    }
 
 
 def test_only_a_built_module_is_loaded_by_a_file_of_the_roles() -> None:

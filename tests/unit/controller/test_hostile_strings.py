@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller import declaration, requests, source
+from controller import declaration, requests, source, tls
 from controller.checks.values import HIDDEN
 from flask_apachectl.host import programs
 from tests.unit import readers
@@ -67,9 +67,8 @@ def request(variables: dict[str, Any]) -> dict[str, Any]:
     derived = declaration.derive(variables, inspected, CONSTANTS)
     render = PLUGIN.renderer(ROLE / "templates", derived.as_app(), PLUGIN.MANAGED)
     pages = variables["flask_apache_error_pages"]
-    made = requests.declaration_of(
-        variables, inspected, CONSTANTS, render, engine=b"1", entry="2", completion="3", pages=pages
-    )
+    files = {"engine": b"1", "entry": "2", "completion": "3", "certificate": tls.material(variables, str)}
+    made = requests.declaration_of(variables, inspected, CONSTANTS, render, pages=pages, **files)
     key = variables["flask_apache_git_key"]
     made["fetch"] = source.fetch_request(variables, git_key=key, have=[], plan=False, cache="")
     return made
@@ -85,9 +84,10 @@ def received(sent: dict[str, Any]) -> dict[str, Any]:
     for hook in spec["hooks"]:
         hook["run"] = programs.split(hook["run"])
     apache = sent["apache"]
-    for part in ("fragment", "pools"):
-        apache[part]["content"] = readers.apache(apache[part]["content"])
-    apache["vhost"] = {variant: readers.apache(text) for variant, text in apache["vhost"].items()}
+    for part in (apache["pools"], *apache["fragments"].values()):
+        part["content"] = readers.apache(part["content"])
+    for variants in apache["vhosts"].values():
+        variants |= {variant: readers.apache(text) for variant, text in variants.items()}
     for part in ("server", "wsgi_load"):
         apache[part] = readers.apache(apache[part])
     return dict(sent)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import requests
+from controller import requests, tls
 from tests.unit.role.cases import CASES, CONSTANTS, host, variables_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def request(case: str = "units", *, engine: bytes = b"1", entry: str = "entry", 
     inspected = {**CASES[case][1], "salt": "salt", **changes.pop("host", {})}
     variables = variables_of(case) | FULL | changes
     pages = changes.pop("pages", {})
-    texts = {"entry": entry, "completion": "completion"}
+    texts = {"entry": entry, "completion": "completion", "certificate": tls.material(variables, str.upper)}
     return requests.declaration_of(variables, inspected, CONSTANTS, render, engine=engine, pages=pages, **texts)
 
 

@@ -21,6 +21,8 @@ DECLARED: dict[str, Any] = {
     "default_server": False,
     "port": 80,
     "mount": "/",
+    "https_port": 0,
+    "certificate": "",
     "tls": False,
     "restricted": False,
     "processes": 2,

@@ -206,11 +206,15 @@ REQUEST = {
     "digest": "",
     "salt": "",
     "apache": {
-        **{name: {"path": "/nowhere", "content": ""} for name in ("fragment", "pools")},
-        "vhost": {},
+        "fragments": {},
+        "pools": {"path": "/nowhere", "content": ""},
+        "vhosts": {},
         "server": {},
         "modules": [],
         "wsgi_load": "",
+        "certificate": "",
+        "key": "",
+        "self_signed": False,
     },
 }
 

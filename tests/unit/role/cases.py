@@ -73,6 +73,31 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         host(),
     ),
+    "tls": (
+        {
+            "flask_apache_server_aliases": ["example.com", "*.example.org"],
+            "flask_apache_mount": "/a.b",
+            "flask_apache_tls": "files",
+            "flask_apache_https_port": "8443",
+            "flask_apache_hsts": "300",
+        },
+        host(),
+    ),
+    "tls-modern": (
+        {
+            "flask_apache_server_aliases": ["example.com"],
+            "flask_apache_tls": "files",
+            "flask_apache_tls_on": "host",
+            "flask_apache_tls_certificate": "/etc/ssl/certs/own.pem",
+            "flask_apache_tls_chain": "/etc/ssl/certs/chain.pem",
+            "flask_apache_tls_key": "/etc/ssl/private/own.pem",
+            "flask_apache_tls_profile": "modern",
+            "flask_apache_http2": "no",
+            "flask_apache_canonical_host": "yes",
+            "flask_apache_directives": ["Require ip 192.0.2.1"],
+        },
+        host(),
+    ),
     "logs": (
         {"flask_apache_access_log": "/var/log/shop/a.log", "flask_apache_error_log": "/var/log/shop/e.log"},
         host(),

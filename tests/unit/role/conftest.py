@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.declaration import Derived, derive
-from controller.files import Template, apache_files, server, templates, unit_files, vhost, wsgi_load
+from controller.files import Template, fragments, pools, server, templates, unit_files, vhosts, wsgi_load
 from tests.unit.programs import ROLE, load
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
@@ -23,12 +23,21 @@ def derived(case: str) -> Derived:
 
 
 def files(derived: Derived) -> dict[str, Template]:
-    """Return what is rendered, by the template's name; variants have theirs after a colon."""
+    """Return what is rendered, by the template's name; variants have theirs after a colon.
+
+    With TLS, those of the virtual host that leads visitors to HTTPS have ``:leading`` after it.
+    """
     load = wsgi_load(derived)
-    own = [*templates(derived), *apache_files(derived), *unit_files(derived), *([load] if load else [])]
+    own = [*templates(derived), pools(derived), *unit_files(derived), *([load] if load else [])]
+    leading = {host.name: ":leading" if host.leads else "" for host in derived.paths.vhosts}
     return {
         **{name_of(file): file for file in own},
-        **{f"{file.template}:{name}": file for name, file in vhost(derived).items()},
+        **{f"{file.template}{leading[host]}": file for host, file in fragments(derived).items()},
+        **{
+            f"{file.template}{leading[host]}:{name}": file
+            for host, variants in vhosts(derived).items()
+            for name, file in variants.items()
+        },
         server().template: server(),
     }
 

@@ -46,7 +46,7 @@ PLAYBOOK = [
                     "dest": "{{ scratch }}/app.conf",
                     "mode": "0600",
                 },
-                "vars": {"app": "{{ apps['static'] }}"},
+                "vars": {"app": "{{ apps['static'] }}", "vhost": "{{ apps['static'].vhosts[0] }}"},
             },
         ],
     }

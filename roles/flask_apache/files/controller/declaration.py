@@ -15,8 +15,7 @@ from .daemon_options import daemon_options, mod_wsgi_version, version
 from .pages import ErrorPages
 from .paths import Paths, paths
 from .routing import Routing, routing
-from .tls import MODULES as TLS_MODULES
-from .tls import Tls, tls
+from .tls import Tls, modules, tls
 from .units import Units, units
 from .values import Values, is_on
 
@@ -137,7 +136,7 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
         apache_modules=[
             *MODULES,
             *(COMPRESSION_MODULES if compression else ()),
-            *(TLS_MODULES if values.text("tls") != "none" else ()),
+            *(modules(values) if values.text("tls") != "none" else ()),
         ],
         compression=compression,
         compressible=list(compressible),
@@ -190,6 +189,7 @@ def declared(
         "port": own.port,
         "mount": own.mount,
         "https_port": derived.tls.https_port,
+        "certificate": derived.tls.certificate,
         "tls": is_tls(own.directives),
         "restricted": own.restricted,
         "strategy": values.text("strategy"),

@@ -46,7 +46,7 @@ def error_pages(directory: str) -> list[Template]:
 
 def apache_files(derived: Derived) -> list[Template]:
     """Return the files of the app's own in Apache's configuration."""
-    return [*fragments(derived).values(), Template("apache/pools.conf.j2", derived.paths.pools_file)]
+    return [*fragments(derived).values(), pools(derived)]
 
 
 def fragments(derived: Derived) -> dict[str, Template]:
@@ -55,6 +55,11 @@ def fragments(derived: Derived) -> dict[str, Template]:
         vhost.name: Template("apache/app.conf.j2", vhost.fragment, variables={"vhost": asdict(vhost)})
         for vhost in derived.paths.vhosts
     }
+
+
+def pools(derived: Derived) -> Template:
+    """Return the file of the app's pools."""
+    return Template("apache/pools.conf.j2", derived.paths.pools_file)
 
 
 def unit_files(derived: Derived) -> list[Template]:

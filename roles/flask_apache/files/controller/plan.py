@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from controller.checks import dependencies, environment, gate, pages, patterns, ranges, site, source, types, units
+from controller.checks import dependencies, environment, gate, pages, patterns, ranges, site, source, tls, types, units
 from controller.checks import host as host_checks
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def check(
         *dependencies.check_arguments(own),
         *dependencies.check_wheelhouse(own),
         *host_checks.check_mod_wsgi(own),
+        *tls.check(own),
         *gate.check(own),
         *pages.check(own),
     ]
@@ -57,6 +58,7 @@ def check(
         *host_checks.check_user(own, host),
         *host_checks.check_build_user(own, host),
         *site.check_logs(own, host),
+        *tls.check_files(own, host),
         *site.check_port(own, host),
         *site.check_apps(own, host),
         *site.check_sites(own, host),
@@ -64,6 +66,12 @@ def check(
     first = one_for_each_place(of_variables)
     others = [error for error in of_host if place_of(error) not in first]
     return list(dict.fromkeys([*unknown_names(variables, names), *first.values(), *others]))
+
+
+def warnings(variables: Mapping[str, Any], host: Variables) -> Iterator[str]:
+    """Yield what is accepted, but will soon be wrong."""
+    own = {name.removeprefix("flask_apache_"): value for name, value in variables.items()}
+    yield from tls.warnings(own, host)
 
 
 def place_of(error: str) -> str:

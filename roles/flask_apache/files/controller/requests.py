@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import releases
 from flask_apachectl.declaration import Site, Spec, read
 
-from . import declaration, source
+from . import declaration, source, tls
 from . import files as templates
 from .checks import patterns
 from .values import Values
@@ -42,6 +42,7 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
         "python": variables["flask_apache_python"],
         "packages": packages,
         "calendars": [str(text) for text in calendars],
+        "tls": tls.question(variables),
         "logs": [
             path
             for path in (variables["flask_apache_access_log"], variables["flask_apache_error_log"])
@@ -65,10 +66,11 @@ def declaration_of(
     entry: str,
     completion: str,
     pages: Mapping[str, str],
+    certificate: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return all that an app is to have: what the commands ``prepare`` and ``apply`` read. It holds secrets.
 
-    ``pages`` are the user's own error pages, by their status.
+    ``pages`` are the user's own error pages, by their status; ``certificate`` is what `tls.material` returns.
     """
     derived = declaration.derive(variables, host, constants)
     flat = declaration.declared(variables, derived, host, host.get("wheelhouse", ""))
@@ -89,7 +91,7 @@ def declaration_of(
             file(derived.paths.entry, entry),
             file(COMPLETION, completion),
         ],
-        "apache": apache(derived, render),
+        "apache": {**apache(derived, render), **certificate_of(Values(variables), certificate)},
     }
     request["engine"] = hashlib.sha256(engine).hexdigest()  # another one is another declaration
     request["salt"] = host["salt"]
@@ -116,7 +118,7 @@ def file(path: str, content: str, mode: str = "0644", group: str = "root") -> di
 def apache(derived: Derived, render: Render) -> dict[str, Any]:
     """Return Apache's part: the app's own files, and those that apps share."""
     load = templates.wsgi_load(derived)
-    pools = templates.apache_files(derived)[-1]
+    pools = templates.pools(derived)
     own = templates.fragments(derived).items()
     return {
         "fragments": {host: {"path": each.path, "content": render(each)} for host, each in own},
@@ -128,6 +130,17 @@ def apache(derived: Derived, render: Render) -> dict[str, Any]:
             for host, variants in templates.vhosts(derived).items()
         },
         "server": render(templates.server()),
+    }
+
+
+def certificate_of(values: Values, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the certificate with its chain and the key that the host is to have, or whether it makes them."""
+    chain = [found["certificate"].strip(), found["chain"].strip()]
+    is_sent = values.text("tls") == "files" and not tls.is_on_host(values)
+    return {
+        "certificate": "".join(f"{each}\n" for each in chain if each) if is_sent else "",
+        "key": found["key"].strip() + "\n" if is_sent else "",
+        "self_signed": values.text("tls") == "self_signed",
     }
 
 

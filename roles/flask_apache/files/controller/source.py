@@ -62,5 +62,6 @@ def packages(variables: Mapping[str, Any], constants: Mapping[str, Any]) -> list
         *known["common"],
         *known[values.text("mod_wsgi_source")],
         *(known["git"] if clones_on_host(variables) else []),
+        *(known["self_signed"] if values.text("tls") == "self_signed" else []),
         *values.texts("system_packages"),
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from .values import Values
 
 # Mozilla's recommendations, version 5.8: https://ssl-config.mozilla.org/guidelines/5.8.json
@@ -15,6 +18,7 @@ CIPHERS = (
     *("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"),
 )
 CURVES = ("X25519", "prime256v1", "secp384r1")
+PATH = r"(/(?!\.{1,2}(/|$))[\w.@+-]+)+"
 MODULES = ("socache_shmcb", "ssl")
 
 
@@ -22,29 +26,72 @@ MODULES = ("socache_shmcb", "ssl")
 class Tls:
     """What the virtual host that speaks TLS needs to know."""
 
-    tls: str  # none, self_signed or files
     https_port: int  # 0 without TLS
-    certificate_file: str
+    certificate: str  # a path on the host
+    chain_file: str  # the same, if the chain is in a file of its own
     key_file: str
     tls_protocols: str
     tls_ciphers: str  # of TLS 1.2
     tls_curves: str
     hsts: int  # seconds
     http2: bool
+    canonical_host: bool
 
 
 def tls(values: Values, directory: str) -> Tls:
     """Return an app's TLS. ``directory`` is that of its virtual host."""
-    kind, on_host = values.text("tls"), values.text("tls_on") == "host"
-    profile = values.text("tls_profile")
+    kind, profile, stays = values.text("tls"), values.text("tls_profile"), is_on_host(values)
+    has_own = kind in ("self_signed", "files") and not stays
+    own = {name: f"{directory}/{name}.pem" if has_own else "" for name in ("certificate", "key")}
     return Tls(
-        tls=kind,
         https_port=values.number("https_port") if kind != "none" else 0,
-        certificate_file=values.text("tls_certificate") if on_host else f"{directory}/certificate.pem",
-        key_file=values.text("tls_key") if on_host else f"{directory}/key.pem",
+        certificate=values.text("tls_certificate") if stays else own["certificate"],
+        chain_file=values.text("tls_chain") if stays else "",
+        key_file=values.text("tls_key") if stays else own["key"],
         tls_protocols=PROFILES[profile],
         tls_ciphers=":".join(CIPHERS) if profile == "intermediate" else "",
         tls_curves=":".join(CURVES),
         hsts=values.number("hsts"),
         http2=values.flag("http2"),
+        canonical_host=values.flag("canonical_host"),
     )
+
+
+def modules(values: Values) -> list[str]:
+    """Return the modules of Apache that TLS needs."""
+    return [*MODULES, *(["http2"] if values.flag("http2") else [])]
+
+
+def is_on_host(values: Values) -> bool:
+    """Tell whether the certificate's files are used where they are on the host."""
+    return values.text("tls") == "files" and values.text("tls_on") == "host"
+
+
+def is_text(value: str) -> bool:
+    """Tell whether the value of a variable is the text of what it means, not the path of a file."""
+    return "-----BEGIN" in value
+
+
+def question(variables: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the paths that the command ``inspect`` reads on the host, if there are any; nothing has been checked."""
+    found = {name: variables[f"flask_apache_tls_{name}"] for name in ("certificate", "chain", "key")}
+    wanted = (variables["flask_apache_tls"], variables["flask_apache_tls_on"]) == ("files", "host")
+    are_paths = all(isinstance(each, str) and re.fullmatch(PATH, each, re.ASCII) for each in found.values() if each)
+    return found if wanted and are_paths and found["certificate"] and found["key"] else None
+
+
+def material(variables: Mapping[str, Any], read: Callable[[str], str]) -> dict[str, Any]:
+    """Return the texts of ``certificate``, ``chain`` and ``key``; ``problems`` says by these names what cannot be had.
+
+    ``read`` returns the text of a file on the control node, and raises OSError or ValueError.
+    """
+    found: dict[str, Any] = {"problems": {}}
+    for name in ("certificate", "chain", "key"):
+        value = variables[f"flask_apache_tls_{name}"]
+        found[name] = value if isinstance(value, str) and is_text(value) else ""
+        if isinstance(value, str) and value and not is_text(value):
+            try:
+                found[name] = read(value)
+            except (OSError, ValueError) as error:  # whose text may be the key
+                found["problems"][name] = str(getattr(error, "strerror", None) or "it cannot be read").lower()
+    return found

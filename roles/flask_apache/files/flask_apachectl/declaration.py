@@ -67,6 +67,7 @@ class Site:
     default_server: bool
     port: int
     https_port: int  # 0 without flask_apache_tls; otherwise what comes to `port` is led there
+    certificate: str  # the path of the certificate of flask_apache_tls, or nothing
     mount: str
     tls: bool  # flask_apache_directives make it a site of HTTPS
     restricted: bool  # flask_apache_directives restrict who may visit it
@@ -185,7 +186,7 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             "Use that version of the role, or a newer one"
         )
     if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
-        return {**value, "format": FORMAT, "site": {"https_port": 0, **value["site"]}}
+        return {**value, "format": FORMAT, "site": {"https_port": 0, "certificate": "", **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     return value

@@ -24,14 +24,18 @@ STOCK = "../sites-available/000-default.conf"
 
 def rendered(name: str, own: Site, *, wsgi_load: str = "") -> Declared:
     """Return what the control node renders for an app."""
-    number = 999 - len(own.mount)
+    hosts, file = [place.host for place in neighbours.places(own)], f"{999 - len(own.mount)}-{name}.conf"
+    text = f"# {name} {site.PLACEHOLDER}\n"
+    variants = {kind: f"# {kind}\n<VirtualHost {site.ADDRESSES}>\n" for kind in ("listen", "plain")}
     return Declared(
-        fragment=(paths.ETC / f"vhosts/{neighbours.vhost(own)}/{number}-{name}.conf", f"# {name} {site.PLACEHOLDER}\n"),
+        fragments={host: (paths.ETC / f"vhosts/{host}/{file}", text) for host in hosts},
         pools=(paths.APACHE / f"conf-available/flask-apache-{name}.conf", f"# pools of {name}\n"),
-        vhost={kind: f"# {kind}\n<VirtualHost {site.ADDRESSES}>\n" for kind in ("listen", "plain")},
+        vhosts=dict.fromkeys(hosts, variants),
         server="# server\n",
         modules=("headers", "rewrite"),
         wsgi_load=wsgi_load,
+        certificate="certificate\n" if own.https_port else "",
+        key="key\n" if own.https_port else "",
     )
 
 

@@ -245,13 +245,17 @@ def test_the_digest_depends_on_the_whole_configuration(host: Apaches) -> None:
     assert host.apps == {}
     own = shop().site
     first = rendered("shop", own)
-    vhost = dict(first.vhost)
+    (host_name,) = first.vhosts
+    path, text = first.fragments[host_name]
+    texts = dict(first.vhosts[host_name])
     variants = [
         first,
-        replace(first, fragment=(first.fragment[0], first.fragment[1] + "\n")),
+        replace(first, fragments={host_name: (path, text + "\n")}),
         replace(first, pools=(first.pools[0], "# other\n")),
         replace(first, server="# other\n"),
-        replace(first, vhost={**vhost, "plain": "# other\n"}),
+        replace(first, vhosts={host_name: {**texts, "plain": "# other\n"}}),
+        replace(first, certificate="certificate\n"),
+        replace(first, certificate="certificate\n", key="key\n"),
         replace(first, wsgi_load="LoadModule\n"),
         replace(first, modules=("headers",)),
     ]
@@ -259,7 +263,7 @@ def test_the_digest_depends_on_the_whole_configuration(host: Apaches) -> None:
     assert len(set(found)) == len(variants)
     assert found[0] == found[-1]
     assert all(len(each) == 16 for each in found)
-    unused = replace(first, vhost={**vhost, "listen": "# other\n"})
+    unused = replace(first, vhosts={host_name: {**texts, "listen": "# other\n"}})
     assert digest(site.wanted({"shop": own}, "shop", unused)) == found[0]
 
 
@@ -270,6 +274,7 @@ SITES = st.fixed_dictionaries(
     {
         "server_name": st.sampled_from(["a.example.com", "b.example.com"]),
         "port": st.sampled_from([80, 8080]),
+        "https_port": st.sampled_from([0, 443]),
         "mount": st.sampled_from(["/", "/deep"]),
         "default_server": st.booleans(),
     }
@@ -287,8 +292,9 @@ def test_the_configuration_depends_on_the_apps_and_not_on_their_history(
     directly, _ = with_own_directories(list(final.items()))
     assert by_way == directly
     links = {name: text for name, text in by_way.items() if name.startswith("apache2/sites-enabled/")}
-    defaults = {neighbours.vhost(shop(**own).site) for own in final.values() if own["default_server"]}
-    hosts = {neighbours.vhost(shop(**own).site) for own in final.values()}
+    sites = [shop(**own).site for own in final.values()]
+    defaults = {place.host for place in neighbours.all_places(each for each in sites if each.default_server)}
+    hosts = {place.host for place in neighbours.all_places(sites)}
     expected = {f"{'00-' if each in defaults else 'zz-'}flask-apache-{each}.conf" for each in hosts}
     is_replaced = any(each.endswith("-80") for each in defaults)
     assert {Path(name).name for name in links} == expected | ({"000-default.conf"} if not is_replaced else set())

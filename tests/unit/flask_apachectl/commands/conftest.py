@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_apachectl import app as apps
-from flask_apachectl import paths
-from flask_apachectl.apache import others, proof, rotation, server, site
+from flask_apachectl import declaration, paths
+from flask_apachectl.apache import neighbours, others, proof, rotation, server, site
 from flask_apachectl.commands import apply, inspect, removal
+from flask_apachectl.declaration import Site
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
 from flask_apachectl.serve import pools, units
@@ -104,11 +105,12 @@ class Machine:
         flat: dict[str, Any] = {"user": "root", "manage_service": True, **changes}
         environment, wsgi_load = flat.pop("environment", {}), flat.pop("wsgi_load", "")
         parts = declared(**flat)
-        vhost = f"{parts['site']['server_name']}-{parts['site']['port']}"
-        fragment = paths.ETC / "vhosts" / vhost / f"{999 - len(parts['site']['mount'])}-{name}.conf"
+        own = declaration.read(Site, parts["site"], "site")
+        hosts, file = [place.host for place in neighbours.places(own)], f"{999 - len(own.mount)}-{name}.conf"
+        text = f'Header X-Flask-Apache-Configuration "{name} {site.PLACEHOLDER}"\n# {name}\n'
         conf = paths.ETC / name
         owned = {"owner": "root", "group": "root", "mode": "0755"}
-        file = {"group": "root", "mode": "0644", "secret": False}
+        plain = {"group": "root", "mode": "0644", "secret": False}
         return {
             "app": name,
             **parts,
@@ -116,20 +118,22 @@ class Machine:
             "index_urls": [""],
             "directories": [{"path": str(path), **owned} for path in (conf, conf / "pages", paths.SRV / name)],
             "files": [
-                {"path": str(conf / "pages/503.html"), "content": "closed\n", **file},
-                {"path": str(conf / "entry.wsgi"), "content": entry, **file},
-                {"path": str(rotation.ROTATION), "content": "logrotate.distribution\n", **file},
+                {"path": str(conf / "pages/503.html"), "content": "closed\n", **plain},
+                {"path": str(conf / "entry.wsgi"), "content": entry, **plain},
+                {"path": str(rotation.ROTATION), "content": "logrotate.distribution\n", **plain},
             ],
             "apache": {
-                "fragment": {
-                    "path": str(fragment),
-                    "content": f'Header X-Flask-Apache-Configuration "{name} {site.PLACEHOLDER}"\n# {name}\n',
+                "fragments": {
+                    host: {"path": str(paths.ETC / "vhosts" / host / file), "content": text} for host in hosts
                 },
                 "pools": {"path": str(paths.APACHE / f"conf-available/flask-apache-{name}.conf"), "content": "pools\n"},
-                "vhost": {"plain": "plain\n", "listen": "listen\n"},
+                "vhosts": {host: {"plain": "plain\n", "listen": "listen\n"} for host in hosts},
                 "server": "server\n",
                 "modules": ["headers", "rewrite"],
                 "wsgi_load": wsgi_load,
+                "certificate": "certificate\n" if own.https_port else "",
+                "key": "key\n" if own.https_port else "",
+                "self_signed": False,
             },
             "digest": digest,
             "salt": "salt",

@@ -25,7 +25,7 @@ LOG_FILE = (r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+", "be an absolute path, or an empty
 LOCALE = (r"[\w@-]+\.(?i:utf-?8)", "be a UTF-8 locale, such as C.UTF-8")
 
 # They may contain line breaks and any other character. (The environment has checks of its own.)
-TEXTS = ("environment", "git_key", "git_signers")
+TEXTS = ("environment", "git_key", "git_signers", "tls_certificate", "tls_chain", "tls_key")
 # They reach no string of Apache's configuration, so they may contain quotes and the like.
 QUOTED = (
     *("wsgi", "pip_args", "source", "health_body", "directives", "git_known_hosts", "package_requirements"),

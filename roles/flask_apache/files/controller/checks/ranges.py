@@ -33,6 +33,8 @@ class Range(NamedTuple):
 
 RANGES = {
     "port": Range(1, 65535),
+    "https_port": Range(1, 65535),
+    "hsts": Range(0, 2 * 365 * DAY, "seconds", "0 for none"),
     "keep_releases": Range(2, 1000, "releases", "the live and the previous release are always kept"),
     "git_depth": Range(0, INTEGER, "commits", "0 for all"),
     "log_keep_days": Range(1, 36500, "days"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from controller import claims
 from controller.checks import patterns, values
 from flask_apachectl.apache import listing, neighbours
 from flask_apachectl.host.sockets import Socket
@@ -47,19 +48,25 @@ def check_static(own: Variables) -> Iterator[str]:
 
 def check_port(own: Variables, host: Variables) -> Iterator[str]:
     """Report ports that other programs listen on: the app's, and while Apache does not run all that it will try."""
-    port, listens = values.number(own["port"]), host["configuration"]["listens"]
-    ours = [each["address"] for each in listens if each["port"] == port] or [""]
-    for holder in dict.fromkeys(each for address in ours for each in holders(host, address, port)):
-        advice = f"{holder} listens on it: stop that program, or set another port"
-        yield values.error("port", "be a port that no other program uses", own["port"], advice)
+    listens = host["configuration"]["listens"]
+    for name, port in ports_of(own).items():
+        ours = [each["address"] for each in listens if each["port"] == port] or [""]
+        for holder in dict.fromkeys(each for address in ours for each in holders(host, address, port)):
+            advice = f"{holder} listens on it: stop that program, or set another port"
+            yield values.error(name, "be a port that no other program uses", own[name], advice)
     if host.get("apache_running") or not values.is_on(own["manage_service"]):
         return
-    for each in (each for each in listens if each["port"] != port):
+    for each in (each for each in listens if each["port"] not in ports_of(own).values()):
         for holder in holders(host, each["address"], each["port"]):
             first = "" if host.get("apache_installed", True) else "install apache2 first, then "
             remedy = f"stop that program, or {first}remove that Listen from {each['file']}:{each['line']}"
             must = "be free of other programs where Apache listens, got a Listen for"
             yield f"host: the port must {must} {each['port']}; {holder} has it: {remedy}"
+
+
+def ports_of(own: Variables) -> dict[str, float | None]:
+    """Return the ports of an app by the names of their variables."""
+    return {name: values.number(own[name]) for name in ("port", *(["https_port"] if own["tls"] != "none" else []))}
 
 
 def holders(host: Variables, address: str, port: float | None) -> Iterator[str]:
@@ -94,7 +101,8 @@ def check_apps(own: Variables, host: Variables) -> Iterator[str]:
     for app in host["apps"]:
         if app.get("app") != own["app"]:
             yield from owner_errors(own, host, app)
-            if app.get("port") == values.number(own["port"]):
+            yield from scheme_errors(own, app)
+            if set(ports_of(own).values()) & {app.get("port"), app.get("https_port") or app.get("port")}:
                 yield from address_errors(own, app)
 
 
@@ -112,6 +120,22 @@ def owner_errors(own: Variables, host: Variables, app: Variables) -> Iterator[st
             own["python"],
             f"it is Python {host['python']}, and all apps of one Apache share one mod_wsgi and its version of Python",
         )
+
+
+def scheme_errors(own: Variables, app: Variables) -> Iterator[str]:
+    """Report a port that is to speak HTTPS for one app and plain HTTP for another."""
+    theirs = {app.get("https_port") or app.get("port"): "HTTPS" if app.get("https_port") or app.get("tls") else "HTTP"}
+    theirs |= {app.get("port"): "HTTP"} if app.get("https_port") else {}
+    for name, port in ports_of(own).items():
+        wanted = "HTTPS" if name == "https_port" else "HTTP"
+        if theirs.get(port, wanted) != wanted and not own_tls(own):
+            advice = f"the app {app.get('app')} serves {theirs[port]} there: set another port"
+            yield values.error(name, f"be a port for {wanted}", own[name], advice)
+
+
+def own_tls(own: Variables) -> bool:
+    """Tell whether the app's directives speak TLS at its port."""
+    return own["tls"] == "none" and claims.is_tls(str(each) for each in own["directives"] or [])
 
 
 def address_errors(own: Variables, app: Variables) -> Iterator[str]:
@@ -164,8 +188,8 @@ def wildcard_errors(own: Variables, app: Variables) -> Iterator[str]:
 
 def check_sites(own: Variables, host: Variables) -> Iterator[str]:
     """Report what would take something away from a site that is not the role's, or what that keeps from the app."""
-    port, found = values.number(own["port"]), host["configuration"]
-    sites = [each for each in found["sites"] if each["port"] in (port, 0)]
+    wanted, found = ports_of(own).values(), host["configuration"]
+    sites = [each for each in found["sites"] if each["port"] in (*wanted, 0)]
     places = {"server_name": str(own["server_name"])}
     places |= {f"server_aliases[{number}]": str(alias) for number, alias in enumerate(own["server_aliases"])}
     is_default = values.is_on(own["default_server"])
@@ -180,11 +204,11 @@ def check_sites(own: Variables, host: Variables) -> Iterator[str]:
                 advice = f"{where(site)} serves it{theirs}: {remedy}"
                 yield values.error(place, "not be the name of another site", name, advice)
     was_default = any(
-        app.get("app") == own["app"] and app.get("default_server") and app.get("port") == port for app in host["apps"]
+        app.get("app") == own["app"] and app.get("default_server") and app.get("port") in wanted for app in host["apps"]
     )
     taken = [where(each) for each in sites if not each["stock"] and not (was_default and each["address"] == "*")]
     if not any(each["address"] == "*" for each in sites) and found["main"] and not was_default:
-        taken += [f"Apache's main server (DocumentRoot {found['main']})"] * (port in ports(host))
+        taken += [f"Apache's main server (DocumentRoot {found['main']})"] * bool(set(wanted) & set(ports(host)))
     for place in taken if is_default else []:
         yield values.error(
             "default_server",

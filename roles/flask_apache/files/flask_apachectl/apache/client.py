@@ -34,16 +34,20 @@ class Secure(http.client.HTTPConnection):
         self.sock = context.wrap_socket(self.sock, server_hostname=self.name)
 
 
-def get(address: str, port: int, path: str, headers: Mapping[str, str], seconds: float) -> Reply:
-    """Ask for a path at an address, with a header Host.
+def get(
+    address: str, port: int, path: str, headers: Mapping[str, str], seconds: float, *, is_secure: bool = False
+) -> Reply:
+    """Ask for a path at an address, with a header Host; by HTTPS if ``is_secure``, or if the virtual host wants that.
 
     Raises OSError or http.client.HTTPException when there is no answer within so many seconds.
     """
+    secure = Secure(address, port, timeout=seconds)
+    secure.name = headers["Host"]
+    if is_secure:
+        return _ask(secure, path, headers)
     reply = _ask(http.client.HTTPConnection(address, port, timeout=seconds), path, headers)
     if reply.status != WANTS_TLS:
         return reply
-    secure = Secure(address, port, timeout=seconds)
-    secure.name = headers["Host"]
     try:
         return _ask(secure, path, headers)
     except ssl.SSLError:

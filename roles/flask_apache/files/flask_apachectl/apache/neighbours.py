@@ -32,7 +32,7 @@ class Place(NamedTuple):
 def places(site: Site) -> list[Place]:
     """Return the virtual hosts that an app is in: first where visitors get it, then where they are led there."""
     found = [Place(f"{site.server_name}-{site.main_port}", site.main_port, site.is_secure)]
-    return found + [Place(f"{site.server_name}-{site.port}", site.port, False)] * bool(site.https_port)
+    return found + [Place(f"{site.server_name}-{site.port}", site.port, is_secure=False)] * bool(site.https_port)
 
 
 def all_places(apps: Iterable[Site]) -> list[Place]:

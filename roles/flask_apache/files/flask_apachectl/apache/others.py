@@ -12,11 +12,13 @@ from flask_apachectl import paths
 from flask_apachectl.apache import copies, listing
 from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import facts
+from flask_apachectl.host import desired, facts
 from flask_apachectl.host.desired import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from flask_apachectl.host.desired import Wanted
 
 PAGE = Path("/var/www/html")
 STOCK = "000-default.conf"
@@ -56,11 +58,26 @@ def everything() -> Listing:
 def forget() -> None:
     """Read the configuration again when it is asked for next: it has changed."""
     everything.cache_clear()
+    with_modules.cache_clear()
 
 
-def read() -> Listing:
-    """Return what the configuration has that is not the role's."""
-    return without_own(everything())
+def read(modules: tuple[Wanted, ...] = ()) -> Listing:
+    """Return what the configuration has that is not the role's, or will have once ``modules`` are enabled."""
+    found = without_own(everything())
+    return with_modules(modules) if found != BARE and any(map(desired.difference, modules)) else found
+
+
+@lru_cache(maxsize=1)
+def with_modules(links: tuple[Wanted, ...]) -> Listing:
+    """Return what the configuration will have that is not the role's when modules are enabled by these links.
+
+    What stands in <IfModule> then counts, such as where Debian's ports.conf listens for HTTPS.
+    """
+    try:
+        with copies.of_configuration(links) as top:
+            return without_own(copies.original(listing.read(f"{top}{paths.APACHE}"), top))
+    except RefusedError:
+        return without_own(everything())
 
 
 def without_own(found: Listing) -> Listing:

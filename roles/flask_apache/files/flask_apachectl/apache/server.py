@@ -17,6 +17,7 @@ from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import facts, report
 
 if TYPE_CHECKING:
+    from flask_apachectl.apache.neighbours import Place
     from flask_apachectl.app import App
 
 SOCKETS = paths.APACHE_PID.parent  # where mod_wsgi has its sockets
@@ -80,27 +81,39 @@ def expect_none(app: App) -> None:
 
 
 def addresses(app: App) -> tuple[str, ...]:
-    """Return the addresses at which visitors of the app come."""
+    """Return the addresses at which visitors get the app."""
     return visitors.addresses(pid(), app.site.main_port, neighbours.vhost(app.site))
 
 
 def loaded(app: App) -> str:
     """Return the digest of the app's configuration that the running Apache has loaded, or nothing.
 
-    It is asked at each address at which visitors come, and must answer the same everywhere.
+    It is asked at each address and port at which visitors come, and must answer the same everywhere.
     """
-    found = {loaded_at(app, address) for address in addresses(app)}
+    found = {digest for _, digest in _answers(app)}
     return found.pop() if len(found) == 1 else "not the same at all addresses"
 
 
-def loaded_at(app: App, address: str) -> str:
+def _answers(app: App) -> list[tuple[str, str]]:
+    """Return each place at which visitors come, as a person reads it, and the digest by which Apache serves it."""
+    return [
+        (f"{address}, port {place.port}", loaded_at(app, address, place))
+        for place in neighbours.places(app.site)
+        for address in visitors.addresses(pid(), place.port, place.host)
+    ]
+
+
+def loaded_at(app: App, address: str, place: Place | None = None) -> str:
     """Return the digest of the app's configuration by which an address is served, or nothing.
 
-    Where the app has none, another one may answer: each says whose configuration it is.
+    Where the app has none, another one may answer: each says whose configuration it is. Without a ``place``, it is
+    asked where visitors get the app.
     """
     headers = {"Host": app.site.server_name, "X-Flask-Apache-Ask": "configuration"}
+    place = place or neighbours.places(app.site)[0]
+    is_secure, seconds = place.port == app.site.https_port, app.spec.health_request_timeout
     try:
-        reply = client.get(address, app.site.main_port, app.site.mount, headers, app.spec.health_request_timeout)
+        reply = client.get(address, place.port, app.site.mount, headers, seconds, is_secure=is_secure)
     except (OSError, http.client.HTTPException):
         return ""
     name, _, digest = reply.headers.get("X-Flask-Apache-Configuration", "").partition(" ")
@@ -122,11 +135,10 @@ def load(app: App, digest: str, *, restart: bool) -> None:
     visitors.forget()
     while loaded(app) != digest:
         if time.monotonic() > deadline:
-            wrong = [each for each in addresses(app) if loaded_at(app, each) != digest]
+            wrong = "; ".join(place for place, found in _answers(app) if found != digest)
             raise RefusedError(
                 f"Apache has not loaded the configuration of {app.name} {LOADS_WITHIN:.0f} s after its {verb}: another "
-                f"virtual host may answer for {app.site.server_name} at {', '.join(wrong)}, port {app.site.main_port}; see "
-                "`apache2ctl -S`"
+                f"virtual host may answer for {app.site.server_name} at {wrong}; see `apache2ctl -S`"
             )
         time.sleep(0.1)
         visitors.forget()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
-from flask_apachectl.apache import neighbours, others
+from flask_apachectl.apache import certificates, neighbours, others
 from flask_apachectl.apache.neighbours import MAIN, Place
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from flask_apachectl.apache.listing import Listing
+
 PLACEHOLDER = "@CONFIGURATION@"  # in an app's file: where the digest of its configuration is to stand
 ADDRESSES = "@ADDRESSES@"  # in a virtual host: where its addresses are to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
 STOCK = others.STOCK  # its link is not recorded: somebody may enable or disable it by hand
 STOCK_PORT = 80
+CONFIGURED = ("ssl",)  # modules that are enabled with their own configuration
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
 
@@ -43,6 +46,9 @@ class Declared:
     server: str  # what mod_wsgi is told for the whole Apache
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
+    certificate: str = ""  # in PEM, with its chain
+    key: str = ""
+    self_signed: bool = False  # the host makes both
 
 
 def sites(*, but: str) -> dict[str, Site]:
@@ -103,7 +109,7 @@ def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
         path = _available(place.host)
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         found = re.search(r"(?m)^<VirtualHost (.*)>$", text)
-        wrong += [str(path)] if found and found[1] != _addresses(apps, place) else []
+        wrong += [str(path)] if found and found[1] != _addresses(apps, place, others.read()) else []
     return wrong
 
 
@@ -112,9 +118,8 @@ def _available(host: str) -> Path:
     return paths.APACHE / f"sites-available/flask-apache-{host}.conf"
 
 
-def _addresses(apps: Mapping[str, Site], place: Place) -> str:
-    found = neighbours.addresses(others.read(), place.port, is_default=_is_default(apps, place.host))
-    return " ".join(found)
+def _addresses(apps: Mapping[str, Site], place: Place, found: Listing) -> str:
+    return " ".join(neighbours.addresses(found, place.port, is_default=_is_default(apps, place.host)))
 
 
 def _is_default(apps: Mapping[str, Site], host: str) -> bool:
@@ -140,26 +145,44 @@ def _module_links(declared: Declared) -> list[Wanted]:
     else:
         steps += [Link(enabled / own)]
         steps += [Link(enabled / name, f"../mods-available/{name}") for name in ("wsgi.load", "wsgi.conf")]
-    return steps + [Link(enabled / f"{name}.load", f"../mods-available/{name}.load") for name in declared.modules]
+    files = [f"{name}.load" for name in declared.modules]
+    files += [f"{name}.conf" for name in CONFIGURED if name in declared.modules and _is_ours_to_configure(name)]
+    return steps + [Link(enabled / name, f"../mods-available/{name}") for name in files]
+
+
+def _is_ours_to_configure(module: str) -> bool:
+    """Tell whether a module's own configuration changes nothing for others: nobody has used the module without it."""
+    enabled = paths.APACHE / "mods-enabled"
+    return not os.path.lexists(enabled / f"{module}.load") or os.path.lexists(enabled / f"{module}.conf")
+
+
+def _certificate(apps: Mapping[str, Site], place: Place, declared: Declared) -> tuple[File, ...]:
+    """Return the certificate and the key of an app's virtual host, unless they are elsewhere on the host."""
+    directory = paths.ETC / "vhosts" / place.host
+    if declared.self_signed:
+        return certificates.self_signed(directory, tuple(neighbours.names(apps.values(), place.host)))
+    return certificates.files(directory, declared.certificate, declared.key) if declared.certificate else ()
 
 
 def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
     """Return the files that the app's declaration makes, with the digest of its configuration in its own."""
     places, server = neighbours.places(apps[name]), declared.server
-    listened = {each.port for each in others.read().listens}
-    hosts = {
-        place.host: declared.vhosts[place.host]["plain" if place.port in listened else "listen"].replace(
-            ADDRESSES, _addresses(apps, place)
-        )
-        for place in places
-    }
-    texts = [text for _, text in declared.fragments.values()]
+    found = others.read(tuple(_module_links(declared)))
+    listened = {each.port for each in found.listens}
+    hosts = {}
+    for place in places:
+        text = declared.vhosts[place.host]["plain" if place.port in listened else "listen"]
+        hosts[place.host] = text.replace(ADDRESSES, _addresses(apps, place, found))
+    secrets = _certificate(apps, places[0], declared)
+    texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
     mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
+    directory = paths.ETC / "vhosts" / places[0].host
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
     pools = f"flask-apache-{name}.conf"
     return [
         *(Directory(path.parent, "root", "root", 0o755) for path, _ in declared.fragments.values()),
+        *(secrets or (Link(directory / name) for name in (certificates.CERTIFICATE, certificates.KEY))),
         File(available / "flask-apache.conf", server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
         *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
-from flask_apachectl.apache import others, server, site
+from flask_apachectl.apache import certificates, others, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -35,7 +35,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers), ``logs`` (paths).
+    ``calendars`` (of timers), ``logs`` (paths), ``tls`` (paths of a certificate, its chain and its key).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
@@ -69,6 +69,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "apps": known,
         "logs_unsafe": {path: why for path in question["logs"] if (why := owners.not_only_root(path, users))},
         "configuration": others.configuration(),
+        "tls": certificates.on_host(question["tls"]) if question["tls"] else None,
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
         "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
@@ -100,7 +101,7 @@ def declared_apps() -> list[dict[str, Any]]:
             if isinstance(kept, dict):
                 found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
     keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "https_port", "mount", "python")
-    return [{key: each.get(key) for key in (*keys, "python_version")} for each in found]
+    return [{key: each.get(key) for key in (*keys, "python_version", "tls", "certificate")} for each in found]
 
 
 def state(name: str) -> dict[str, Any]:

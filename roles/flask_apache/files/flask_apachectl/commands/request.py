@@ -43,6 +43,8 @@ def read() -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RefusedError("this command is for the role, which sends a request on standard input")
     environment, wanted = found.get("environment"), found.get("wanted")
+    apache = found.get("apache")
+    report.hide([str(apache.get("key") or "")] if isinstance(apache, dict) else ())
     report.hide(map(str, environment.values() if isinstance(environment, dict) else ()))
     report.hide(map(str, found.get("index_urls") or ()))
     report.hide([str(wanted.get("git_key"))] if isinstance(wanted, dict) else ())
@@ -66,6 +68,9 @@ def of_json(value: dict[str, Any]) -> Request:
         server=apache["server"],
         modules=tuple(apache["modules"]),
         wsgi_load=apache["wsgi_load"],
+        certificate=apache["certificate"],
+        key=apache["key"],
+        self_signed=apache["self_signed"],
     )
     directories = tuple(desired.of_json(each) for each in value["directories"])
     archives = dict(value.get("archives", {}))

@@ -49,7 +49,14 @@ def ask(app: App, token: str = "", address: str = "") -> Answer:
         headers["X-Flask-Apache-Probe"] = token
     address = address or server.addresses(app)[0]
     try:
-        reply = client.get(address, app.site.main_port, app.url_path, headers, app.spec.health_request_timeout)
+        reply = client.get(
+            address,
+            app.site.main_port,
+            app.url_path,
+            headers,
+            app.spec.health_request_timeout,
+            is_secure=bool(app.site.https_port),
+        )
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
     pid = reply.headers.get("X-Flask-Apache-Pid", "")
