@@ -15,6 +15,7 @@ import contextlib
 import json
 import math
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -96,9 +97,11 @@ def logged_at(line: str) -> float:
 
 
 @contextlib.contextmanager
-def visitors(ip: str, host: str, clients: Iterable[Client], port: int = 80) -> Iterator[Visitors]:
-    """Let clients ask a host for as long as the block runs."""
-    orders = {"ip": ip, "port": port, "host": host, "clients": list(clients)}
+def visitors(
+    ip: str, host: str, clients: Iterable[Client], port: int = 80, *, https: bool = False
+) -> Iterator[Visitors]:
+    """Let clients ask a host for as long as the block runs. They trust any certificate."""
+    orders = {"ip": ip, "port": port, "host": host, "https": https, "clients": list(clients)}
     with tempfile.TemporaryFile("w+") as records:
         command = [sys.executable, "-m", "tests.support.load"]
         program = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=records, text=True)
@@ -132,6 +135,11 @@ class Crowd:
     def __init__(self, orders: dict[str, Any]) -> None:
         self.address = (orders["ip"], orders["port"])
         self.host = orders["host"]
+        self.secure: dict[str, Any] = {}
+        if orders["https"]:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.secure = {"ssl": context, "server_hostname": self.host}
         self.clients = [Client(*each) for each in orders["clients"]]
         self.ended = asyncio.Event()
 
@@ -161,7 +169,7 @@ class Crowd:
             status, problem, body = 0, "", None
             try:
                 if connection is None:
-                    connection = await asyncio.open_connection(*self.address)
+                    connection = await asyncio.open_connection(*self.address, **self.secure)
                 status, text, closes = await asyncio.wait_for(self.ask(client, *connection), ANSWER_SECONDS)
                 if closes or not client.keep_alive:
                     connection[1].close()

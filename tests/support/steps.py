@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 import yaml
+from ansible.parsing.dataloader import DataLoader
 
 from controller import artefact
 from flask_apachectl import paths
@@ -143,6 +144,7 @@ class Run:
         action.task_vars = {**known, "ansible_play_hosts": [self.host.name]}
         action.role = ROLE
         action._task = SimpleNamespace(check_mode=False, diff=False)
+        action._loader = DataLoader()
         action._templar = SimpleNamespace(template=lambda value: _template(value, known))
         action._cache = lambda: cache_directory() / "sources" / self.app
         action._execute_module = self._execute
