@@ -170,6 +170,18 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         canary = self.variables()["flask_apache_canary"]
         return self._of_release("activate", request, plan, release, *(["--canary", str(canary)] if int(canary) else []))
 
+    def step_await_certificate(self, plan: Answer) -> Answer:
+        """Wait for the first certificate of an authority, unless the host has it."""
+        from controller.values import Values
+
+        values = Values(self.variables())
+        if plan["host"]["certified"]:
+            return {"changed": False, "msg": "the certificate is there"}
+        if self._task.check_mode:
+            return {"changed": True, "msg": f"a certificate from {values.text('acme_directory')} would be awaited"}
+        answer = self.engine(["--app", values.text("app"), "await-certificate", str(values.number("acme_wait"))], {})
+        return {**answer, "warnings": [answer["msg"]]} if answer.get("pending") else answer
+
     # --- Other steps
 
     def step_rollback(self) -> Answer:
