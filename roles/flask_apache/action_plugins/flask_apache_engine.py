@@ -172,10 +172,12 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
 
     def step_await_certificate(self, plan: Answer) -> Answer:
         """Wait for the first certificate of an authority, unless the host has it."""
+        from controller import declaration
         from controller.values import Values
 
         values = Values(self.variables())
-        if plan["host"]["certified"]:
+        derived = declaration.derive(values.variables, plan["host"], self.constants())
+        if plan["host"]["certified"] == derived.tls.https_flag:
             return {"changed": False, "msg": "the certificate is there"}
         if self._task.check_mode:
             return {"changed": True, "msg": f"a certificate from {values.text('acme_directory')} would be awaited"}

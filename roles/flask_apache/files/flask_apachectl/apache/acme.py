@@ -84,6 +84,17 @@ def is_staged(site: Site) -> bool:
     return _job(site, "staging").get("finished") is True
 
 
+def is_at_work(site: Site) -> bool:
+    """Tell whether mod_md is getting a certificate, or has it; after a failure it waits, even beyond a reload."""
+    job = _job(site, "staging")
+    return bool(job) and not job.get("errors")
+
+
+def staging(site: Site) -> Path:
+    """Return the directory in which mod_md gets a certificate ready."""
+    return store() / "staging" / site.server_name
+
+
 def problem(site: Site) -> str:
     """Say what mod_md is doing for a site, or what hinders it; nothing when it has not begun."""
     last = _job(site, "staging").get("last")
@@ -123,5 +134,7 @@ def let_timer_run(changes: Iterable[Change]) -> None:
     """Let systemd read the timer's files if they have changed, and start it, or stop it when it has gone."""
     if any(NAME in change.path for change in changes):
         is_wanted = (paths.UNITS / f"{NAME}.timer").exists()
-        for command in ("daemon-reload",), ("start" if is_wanted else "stop", f"{NAME}.timer"):
+        begin: tuple[tuple[str, ...], ...] = (("daemon-reload",), ("start", f"{NAME}.timer"))
+        end = (("stop", f"{NAME}.timer"), ("daemon-reload",))
+        for command in begin if is_wanted else end:
             subprocess.run(["systemctl", *command], check=False, capture_output=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
+BEGINS_WITHIN = 2.0  # seconds after a reload, unless mod_md has failed before
 LOADED_WITHIN = 15.0  # seconds after a reload
 
 
@@ -41,6 +42,13 @@ def await_first(options: argparse.Namespace) -> dict[str, Any]:
     app = apps.load_app(options.app)
     deadline, changed = time.monotonic() + options.seconds, False
     report.say(f"await   a certificate from {app.site.acme}")
+    begins_by = time.monotonic() + BEGINS_WITHIN
+    while not (app.is_certified or acme.is_at_work(app.site)) and time.monotonic() < begins_by:
+        time.sleep(0.1)
+    if not (app.is_certified or acme.is_at_work(app.site)):  # after a failure, mod_md waits for hours
+        with lock.host_held():
+            files.remove(acme.staging(app.site))
+            server.reload()
     while not app.is_certified and time.monotonic() < deadline:
         if acme.is_staged(app.site):
             changed = load(options)["changed"] or changed
