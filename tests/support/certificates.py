@@ -28,6 +28,11 @@ class Issued:
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     @property
+    def der(self) -> bytes:
+        """The certificate as TLS sends it."""
+        return self.certificate.public_bytes(serialization.Encoding.DER)
+
+    @property
     def chain(self) -> str:
         """The texts of its issuers, without the root."""
         up = self.issuer

@@ -45,7 +45,16 @@ from flask_apachectl.serve import start
 start.STAYS_FOR = 0.3
 sys.exit(main())
 """
-DEPLOY = ("plan", "fetch", "users", "prepare", "apply", "before_start", "activate")  # as tasks/main.yml has them
+DEPLOY = (
+    "plan",
+    "fetch",
+    "users",
+    "prepare",
+    "apply",
+    "before_start",
+    "activate",
+    "await_certificate",
+)  # as tasks/main.yml has them
 
 
 _placed: set[tuple[str, str]] = set()  # a host's name, and where an engine is on it
@@ -98,9 +107,8 @@ class Run:
     def deploy(self) -> dict[str, Any]:
         """Take all steps of a deploy. Returns the result of the last one. Raises StepError."""
         for name in DEPLOY:
-            self.step(name)
-        if self.variables.get("tls") == "acme":
-            self.step("await_certificate")
+            if name != "await_certificate" or self.variables.get("tls") == "acme":
+                self.step(name)
         return self.results["activate"]
 
     @property

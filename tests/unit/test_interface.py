@@ -311,6 +311,7 @@ CALLS = [
 
 def test_a_deploy_is_the_plugins_steps() -> None:
     deploy = ["plan", "fetch", "await_packages", "fetch_on_host", "prepare", "apply", "before_start", "activate"]
+    deploy += ["await_certificate"]
     found = [task[ENGINE]["step"] for name in STAGES for task in tasks(ROLE / f"tasks/{name}.yml") if ENGINE in task]
     assert found == deploy
     assert list(STEPS) == [*deploy, "rollback", "remove"]

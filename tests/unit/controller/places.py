@@ -51,6 +51,10 @@ VALUES: dict[str, Any] = {
     "access_log": "/var/log/the-access.log",
     "error_log": "/var/log/the-error.log",
     "directives": ["Header set X-The-Header the-directive"],
+    "acme_directory": "https://the-authority.example/dir",
+    "acme_email": "the-admin@mail.example",
+    "acme_key_id": "the-customer",
+    "acme_hmac": "thehmac",
     "tls_certificate": "/etc/ssl/certs/the-certificate.pem",
     "tls_chain": "/etc/ssl/certs/the-chain.pem",
     "tls_key": "/etc/ssl/private/the-key.pem",
@@ -141,6 +145,8 @@ def base(place: Place, source: Path) -> dict[str, Any]:
         own |= {"requirements": None, "constraints": []}
     if place.name == "source":
         del own["source_directory"]
+    if place.name.startswith("acme_"):
+        own |= {"tls": "acme", "acme_terms_agreed": True}
     if place.name.startswith("tls_"):
         own |= {"tls": "files", "tls_on": "host"}
     if place.name == "wheelhouse":

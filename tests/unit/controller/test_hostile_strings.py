@@ -67,7 +67,12 @@ def request(variables: dict[str, Any]) -> dict[str, Any]:
     derived = declaration.derive(variables, inspected, CONSTANTS)
     render = PLUGIN.renderer(ROLE / "templates", derived.as_app(), PLUGIN.MANAGED)
     pages = variables["flask_apache_error_pages"]
-    files = {"engine": b"1", "entry": "2", "completion": "3", "certificate": tls.material(variables, str)}
+    files: dict[str, Any] = {
+        "engine": b"1",
+        "entry": "2",
+        "completion": "3",
+        "certificate": tls.material(variables, str),
+    }
     made = requests.declaration_of(variables, inspected, CONSTANTS, render, pages=pages, **files)
     key = variables["flask_apache_git_key"]
     made["fetch"] = source.fetch_request(variables, git_key=key, have=[], plan=False, cache="")
@@ -117,6 +122,7 @@ def substituted(value: object, texts: Texts, words: Words | None = None) -> obje
     if not isinstance(value, str):
         return value
     value = re.sub(r"/\d{3}-(?=[^/]*\.conf$)", "/000-", value)  # it counts a mount's characters
+    value = re.sub(r"(?<=-443-)[0-9a-f]{8}\b", "", value)  # it stands for an authority
     if not texts:
         return value
     return re.sub("|".join(map(re.escape, texts)), lambda found: texts[found[0]], value)

@@ -35,7 +35,11 @@ def request(case: str = "units", *, engine: bytes = b"1", entry: str = "entry", 
     inspected = {**CASES[case][1], "salt": "salt", **changes.pop("host", {})}
     variables = variables_of(case) | FULL | changes
     pages = changes.pop("pages", {})
-    texts = {"entry": entry, "completion": "completion", "certificate": tls.material(variables, str.upper)}
+    texts: dict[str, Any] = {
+        "entry": entry,
+        "completion": "completion",
+        "certificate": tls.material(variables, str.upper),
+    }
     return requests.declaration_of(variables, inspected, CONSTANTS, render, engine=engine, pages=pages, **texts)
 
 

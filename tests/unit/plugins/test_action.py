@@ -129,6 +129,30 @@ def test_another_live_release_is_no_reason_to_apply() -> None:
     assert [command[2] for command, _ in step.sent] == ["prepare"]
 
 
+ACME: dict[str, Any] = {"tls": "acme", "acme_directory": "https://acme.example.net/dir", "acme_wait": 5}
+FLAG = "/srv/flask-apache/.https/www.example.com-443-20f361a3"
+
+
+def test_a_certificate_is_awaited_unless_it_is_there() -> None:
+    step = Step(**ACME)
+    derived = step.action.step_await_certificate({"host": {**INSPECTED, "certified": ""}})
+    assert derived == {"changed": True, "msg": "done"}
+    assert step.sent == [(["--app", "app", "await-certificate", "5"], {})]
+    other = step.action.step_await_certificate({"host": {**INSPECTED, "certified": f"{FLAG[:-1]}x"}})
+    assert other["changed"], "that of another authority"
+    checked = Step(check=True, **ACME)
+    assert checked.action.step_await_certificate({"host": {**INSPECTED, "certified": ""}})["changed"]
+    assert checked.sent == []
+
+
+def test_a_certificate_that_does_not_come_is_a_warning() -> None:
+    step = Step(**ACME)
+    step.answers = [{"changed": False, "pending": True, "msg": "no certificate"}]
+    assert step.action.step_await_certificate({"host": {**INSPECTED, "certified": ""}})["warnings"] == [
+        "no certificate"
+    ]
+
+
 def test_a_check_only_plans() -> None:
     step = Step(check=True, hooks=HOOKS)
     plan = step.plan(digest="other", live="bbbbbbbbbbbb-123456")

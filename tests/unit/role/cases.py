@@ -83,6 +83,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         host(),
     ),
+    "tls-acme": (
+        {
+            "flask_apache_tls": "acme",
+            "flask_apache_acme_email": "admin@example.com",
+            "flask_apache_acme_key_id": "customer",
+            "flask_apache_directives": ["SetEnv A b"],
+        },
+        host(),
+    ),
     "tls-modern": (
         {
             "flask_apache_server_aliases": ["example.com"],

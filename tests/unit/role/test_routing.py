@@ -205,3 +205,65 @@ def test_browsers_keep_static_files_as_declared(rendered: Rendered) -> None:
     forever = "public, max-age=31536000, immutable"
     assert kept == ["public, max-age=90", forever, forever]  # any file, a file with a hash in its name, a declared one
     assert '<Directory "/srv/flask-apache/app/*/public/*/i+g">' in text
+
+
+SENT = {
+    "GET / HTTP/1.1": "/",
+    "GET /a%20b//c?d=/e HTTP/1.1": "/a%20b//c",
+    "POST /a?b HTTP/1.1": "/a",
+    "GET http://www.example.com:8080/a?b HTTP/1.1": "/a",
+    "GET http://www.example.com?b HTTP/1.1": None,
+    "GET /x": "/x",
+}
+
+
+@pytest.mark.parametrize(("request_line", "path"), SENT.items())
+def test_a_redirect_keeps_the_path_as_it_was_sent(rendered: Rendered, request_line: str, path: str | None) -> None:
+    text = rendered["tls"]["apache/app.conf.j2:leading"]
+    named, unknown = (rule for rule in directives(text, "RewriteRule") if "R=308" in rule[2])
+    assert named[1] == "https://%1:8443%2"
+    assert unknown[1] == "https://www.example.com:8443%1"
+    assert {rule[2] for rule in (named, unknown)} == {"[R=308,NE,L]"}
+    (by_name,) = conditions(text, "%1 %{THE_REQUEST}")
+    (by_request,) = conditions(text, "%{THE_REQUEST}")
+    found = re.search(by_name, f"example.com {request_line}")
+    assert found
+    assert found.groups() == ("example.com", path)
+    (first,) = re.search(by_request, request_line).groups()  # type: ignore[union-attr]
+    assert first == path
+
+
+def test_only_names_of_the_app_are_redirected_to_themselves(rendered: Rendered) -> None:
+    (names,) = conditions(rendered["tls"]["apache/app.conf.j2:leading"], "%{SERVER_NAME}")
+    for name in ("www.example.com", "example.com", "a.example.org", "b.a.example.org"):
+        found = re.search(names, name)
+        assert found
+        assert found[1] == name
+    for name in ("evil.com", "www.example.com.evil.com", "wwwXexample.com", "example.org", ""):
+        assert not re.search(names, name)
+
+
+def test_the_readiness_address_is_not_redirected_unless_visits_are_restricted(rendered: Rendered) -> None:
+    for case, is_open in (("tls", True), ("tls-modern", False)):
+        for pattern in conditions(rendered[case]["apache/app.conf.j2:leading"], "%{REQUEST_URI}"):
+            mount = {"tls": "/a.b", "tls-modern": ""}[case]
+            assert bool(re.search(pattern.removeprefix("!"), f"{mount}/-/ready")) == is_open
+            assert not re.search(pattern.removeprefix("!"), f"{mount}/x/-/ready")
+    assert "Require ip" not in rendered["tls-modern"]["apache/app.conf.j2:leading"]
+    assert "Require ip" in rendered["tls-modern"]["apache/app.conf.j2"]
+
+
+def test_the_canonical_host_is_for_visitors_only(rendered: Rendered) -> None:
+    text = rendered["tls-modern"]["apache/app.conf.j2"]
+    assert conditions(text, "%{SERVER_NAME}") == [r"!^www\.example\.com$"]
+    assert "^$" in conditions(text, "%{ENV:FLASK_APACHE_PROBE}")
+    assert "R=308" not in rendered["tls"]["apache/app.conf.j2"]
+
+
+def test_visitors_are_redirected_once_an_authority_has_given_its_certificate(rendered: Rendered) -> None:
+    flag = "/srv/flask-apache/.https/www.example.com-443-5e76d315"
+    text, host = rendered["tls-acme"]["apache/app.conf.j2:leading"], rendered["tls-acme"]["apache/vhost.conf.j2:plain"]
+    assert conditions(text, flag) == ["-s", "-s"]
+    assert f'<IfFile !"{flag}">' in host
+    assert "SSLCertificateFile" not in host
+    assert "SetEnv A b" in text

@@ -134,6 +134,7 @@ class Machine:
                 "certificate": "certificate\n" if own.https_port else "",
                 "key": "key\n" if own.https_port else "",
                 "self_signed": False,
+                "external_account": "",
             },
             "digest": digest,
             "salt": "salt",

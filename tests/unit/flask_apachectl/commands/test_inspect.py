@@ -32,13 +32,14 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **question: object) -> dict[str, Any]:
     """Return the answer to a question, as the role gets it."""
-    asked = {
+    asked: dict[str, Any] = {
         "app": "shop",
         "user": "no-such-user",
         "python": sys.executable,
         "packages": [],
         "calendars": [],
         "logs": [],
+        "tls": None,
     }
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**asked, **question})))
     assert cli.main(["--json", "inspect"]) == 0
@@ -108,6 +109,9 @@ def test_apps_that_are_declared(bare: Path) -> None:
         "server_aliases": ["example.com"],
         "default_server": False,
         "port": 8080,
+        "https_port": 0,
+        "tls": False,
+        "certificate": "",
         "mount": "/",
         "python": "/usr/bin/python3",
         "python_version": "3.11",

@@ -8,6 +8,7 @@ import ssl
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -180,7 +181,9 @@ def is_known(certificate: x509.Certificate, own: Variables) -> bool:
     roots: list[x509.Name] = []
     for path in dict.fromkeys(each for each in files if each and Path(each).is_file()):
         try:
-            roots += [each.subject for each in certificates(Path(path).read_text(encoding="utf-8"))]
+            with catch_warnings():  # some old authorities are not as the library wants them to be
+                simplefilter("ignore")
+                roots += [each.subject for each in certificates(Path(path).read_text(encoding="utf-8"))]
         except (OSError, ValueError):
             continue
     return certificate.issuer in roots if roots else is_authority(certificate)
