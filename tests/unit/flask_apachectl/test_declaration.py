@@ -120,9 +120,9 @@ def test_whatever_a_file_holds_is_a_declaration_or_damaged(value: object) -> Non
 def test_formats() -> None:
     assert declaration.expect_format(FULL, "app.json") == FULL
     with pytest.raises(DamagedError) as error:
-        declaration.expect_format({**FULL, "format": 3}, "app.json")
+        declaration.expect_format({**FULL, "format": 4}, "app.json")
     assert str(error.value) == (
-        "app.json was written by a newer flask_apache: its format is 3, and this engine reads 2. "
+        "app.json was written by a newer flask_apache: its format is 4, and this engine reads 3. "
         "Use that version of the role, or a newer one"
     )
     for old in ({"app": "shop"}, {"format": 1}, {"format": "x"}, {"format": None}):
@@ -130,6 +130,14 @@ def test_formats() -> None:
             declaration.expect_format(old, "app.json")
     with pytest.raises(DamagedError, match="must be a mapping, got list"):
         declaration.expect_format([], "app.json")
+
+
+def test_the_format_before_has_defaults_for_what_came_later() -> None:
+    later = {"https_port": 0, "certificate": "", "metrics_textfile": ""}
+    before = {name: value for name, value in FULL["site"].items() if name not in later}
+    found = declaration.expect_format({**FULL, "format": 2, "site": before}, "app.json")
+    assert found == {**FULL, "site": {**before, **later}}
+    declaration.read(Site, found["site"], "site")
 
 
 @pytest.mark.parametrize("name", ["irreversible", "index_private", "installer", "uv_version", "build_timeout"])

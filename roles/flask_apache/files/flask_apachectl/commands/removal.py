@@ -16,7 +16,7 @@ from flask_apachectl.build import builders
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
-from flask_apachectl.serve import pools, units
+from flask_apachectl.serve import collector, pools, units
 
 if TYPE_CHECKING:
     import argparse
@@ -38,14 +38,16 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
                 stack.enter_context(lock.held(app))
             stack.enter_context(lock.host_held())
         others.forget()
-        steps = site.wanted(site.sites(but=app.name), app.name, None) if paths.APACHE.is_dir() else []
+        others_there = site.sites(but=app.name)
+        steps = site.wanted(others_there, app.name, None) if paths.APACHE.is_dir() else []
         differing = [change for change in map(desired.difference, steps) if change]
+        collected = [change for change in map(desired.difference, collector.wanted(others_there)) if change]
         ending = units.running(app, all_of_them=True) if paths.SYSTEMD.is_dir() else []
         processes = pools.own_processes(app)
         last = is_last(app)
         doomed = [path for path in traces(app, last=last, data=asked["data"]) if path.exists() or path.is_symlink()]
-        gone = [*(change.path for change in differing), *ending, *map(str, doomed)]
-        diff = [change.shown() for change in differing]
+        gone = [*(change.path for change in [*differing, *collected]), *ending, *map(str, doomed)]
+        diff = [change.shown() for change in [*differing, *collected]]
         if options.plan:
             verb = "would remove" if gone or processes else "there is nothing to remove of"
             return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"{verb} {app.name}"}
@@ -56,6 +58,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
         if (differing or pools.daemon_processes(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
         pools.end_all(app)
+        collector.install(others_there)
         _remove_files(app, doomed, last=last, data=asked["data"])
     return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"removed {app.name}"}
 
