@@ -58,6 +58,8 @@ def write(found: Sequence[Collected], directories: Iterable[str]) -> None:
         for place in directories:
             path = Path(place) / collector.FILE
             own = [each for each in found if declared[each.app] in (place, None)]
+            for left in path.parent.glob(f".{path.name}.*"):  # by a collection that was killed
+                left.unlink(missing_ok=True)
             if not path.parent.is_dir():
                 missing.append(collector.missing(place))
             elif own:
