@@ -169,7 +169,8 @@ def test_a_second_run_changes_nothing(machine: Machine, systemd: Systemd, places
     first = machine.apply("shop", plan=True, metrics_textfile=places[0])
     assert str(paths.UNITS / collector.TIMER) in first["paths"]
     assert (installed(), systemd.told) == ([], [])
-    machine.apply("shop", metrics_textfile=places[0])
+    done = machine.apply("shop", metrics_textfile=places[0])
+    assert (first["paths"], first["diff"]) == (done["paths"], done["diff"])
     assert machine.proofs == 1
     told, before = len(systemd.told), machine.tree()
     assert machine.apply("shop", metrics_textfile=places[0])["changed"] is False
@@ -231,12 +232,31 @@ def test_what_no_app_wants_any_more_goes(machine: Machine, places: tuple[str, st
     collect(places[0])
     machine.apply("shop", metrics_textfile=places[1], digest="2")
     assert not one.exists()
+    one.write_text("late")
     collect(*places)  # of the former unit, which had begun before
     assert (one.exists(), two.exists()) == (False, True)
     machine.remove("shop")
     assert not two.exists()
     collect(*places)
     assert (one.exists(), two.exists()) == (False, False)
+
+
+@pytest.mark.usefixtures("measured", "systemd")
+def test_an_app_that_goes_meanwhile_is_not_written(
+    machine: Machine, places: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = metrics.of_name
+
+    def of_name(name: str) -> Collected:
+        if name == "shop":
+            machine.remove("shop")
+        return measure(name)
+
+    machine.apply("blog", server_name="blog.example.com", metrics_textfile=places[0])
+    machine.apply("shop", metrics_textfile=places[0])
+    monkeypatch.setattr(metrics, "of_name", of_name)
+    assert collect(places[0]) == 0
+    assert (machine.root / "textfile/one" / collector.FILE).read_text() == text("blog")
 
 
 @pytest.mark.usefixtures("measured", "systemd")

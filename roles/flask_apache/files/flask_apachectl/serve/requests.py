@@ -8,7 +8,6 @@ renamed, copied and emptied, or replaced by a new file.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -24,8 +23,6 @@ from flask_apachectl.host import files
 from flask_apachectl.serve import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask_apachectl.app import App
 
 LINE = re.compile(rb'[^"]*(?:""[^"]*)?"(?:[^"\\]|\\.)*" ([1-9]\d\d) ')  # of an access log, up to the status
@@ -52,27 +49,15 @@ def count(app: App) -> dict[str, int] | None:
     log = Path(app.site.access_log)
     if log.exists() and not log.is_file():
         return None
-    with _alone(app.home):
-        path = app.home / "requests.json"
-        found = _counted(path)
-        if found is None or found.log != str(log):
-            codes = found.codes if found else dict.fromkeys(USUAL, 0)
-            found = Counted(str(log), *_end(log), codes)
-        found = _go_on(log, found)
-        with contextlib.suppress(OSError):  # a full disk: the next call counts the same lines again from the same place
-            files.write(path, json.dumps(asdict(found)) + "\n", mode=0o600)
+    path = app.home / "requests.json"
+    found = _counted(path)
+    if found is None or found.log != str(log):
+        codes = found.codes if found else dict.fromkeys(USUAL, 0)
+        found = Counted(str(log), *_end(log), codes)
+    found = _go_on(log, found)
+    with contextlib.suppress(OSError):  # a full disk: the next call counts the same lines again, from the same place
+        files.write(path, json.dumps(asdict(found)) + "\n", mode=0o600)
     return found.codes
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Wait until no other process counts for the app."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _counted(path: Path) -> Counted | None:
