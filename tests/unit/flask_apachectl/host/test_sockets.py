@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -28,24 +27,21 @@ def client(path: Path) -> socket.socket:
 
 
 def test_open_and_waiting_connections_are_counted(tmp_path: Path) -> None:
-    pids, path = [os.getpid()], tmp_path / "wsgi.1.0.1.sock"
+    path = tmp_path / "a socket"
     with listener(path) as server:
-        assert sockets.connections(pids, "wsgi.") == (0, 0)
+        assert sockets.connections()[str(path)] == (0, 0)
         clients = [client(path) for _ in range(3)]
-        assert sockets.connections(pids, "wsgi.") == (0, 3)
+        assert sockets.connections()[str(path)] == (0, 3)
         accepted = server.accept()[0]
-        assert sockets.connections(pids, "wsgi.") == (1, 2)
+        assert sockets.connections()[str(path)] == (1, 2)
         accepted.close()
-        assert sockets.connections(pids, "wsgi.") == (0, 2)
+        assert sockets.connections()[str(path)] == (0, 2)
         for each in clients:
             each.close()
+    assert str(path) not in sockets.connections()
 
 
-def test_only_the_own_sockets_count(tmp_path: Path) -> None:
-    """A process may have others, and other pools have theirs."""
-    paths = [tmp_path / name for name in ("own.sock", "wsgi.1.0.1.sock")]
-    with listener(paths[0]), listener(paths[1]), client(paths[0]), client(paths[1]):
-        assert sockets.connections([os.getpid()], "wsgi.") == (0, 1)
-        assert sockets.connections([], "wsgi.") is None
-        assert sockets.connections([2**30], "wsgi.") is None
-    assert sockets.connections([os.getpid()], "wsgi.") is None
+def test_each_listener_has_its_own(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("one", "two")]
+    with listener(paths[0]), listener(paths[1]), client(paths[0]), client(paths[1]), client(paths[1]):
+        assert [sockets.connections()[str(path)] for path in paths] == [(0, 1), (0, 2)]

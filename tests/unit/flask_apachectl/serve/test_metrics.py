@@ -14,9 +14,9 @@ from flask_apachectl import app as apps
 from flask_apachectl import history, lock, paths, releases, routing
 from flask_apachectl.apache import certificates, server
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.host import programs, sockets
+from flask_apachectl.host import programs
 from flask_apachectl.routing import Routes
-from flask_apachectl.serve import condition, metrics, requests, units
+from flask_apachectl.serve import condition, metrics, pools, requests, units
 from flask_apachectl.serve.condition import Visit
 from tests.unit.flask_apachectl.samples import changed
 
@@ -38,18 +38,18 @@ def shop(app: App, monkeypatch: pytest.MonkeyPatch) -> App:
     entry = {"time": "2026-11-26T13:00:00Z", "action": "deploy", "release": "r1", "by": "root"}
     app.history.write_text(json.dumps(entry) + "\n")
     pool = {"release": "r1", "state": "live", "visitors": 90, "age": 60, "restarts": 1, "pids": [7, 8]}
-    pools = {"blue": pool, "green": {**pool, "state": "idle", "visitors": 10, "pids": [9], "restarts": 0}}
+    both = {"blue": pool, "green": {**pool, "state": "idle", "visitors": 10, "pids": [9], "restarts": 0}}
     for module, name, value in (
         (apps, "load_app", lambda _name: app),
         (condition, "visit", lambda _app: Visit("up", "200 in 4 ms", ours=True, status=200, seconds=0.004)),
-        (condition, "of_pools", lambda _app, _visited: pools),
+        (condition, "of_pools", lambda _app, _visited: both),
         (routing, "read", lambda _app: Routes(live="blue")),
         (lock, "holder", lambda _app: ""),
         (releases, "description", lambda _app, _release: {"made": "2026-11-26T12:00:00Z"}),
         (releases, "as_made", lambda _app, _release: app),
         (requests, "count", lambda _app: {"500": 2, "200": 10}),
         (programs, "resident", lambda pids: len(pids) * 2**20),
-        (sockets, "connections", lambda pids, _name: (3, 1) if pids == [7, 8] else None),
+        (pools, "requests", lambda _app: {"blue": (3, 1)}),
         (metrics, "time", SimpleNamespace(time=lambda: NOW)),
         (units, "declared", lambda _app: []),
     ):

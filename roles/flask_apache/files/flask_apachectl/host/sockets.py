@@ -8,12 +8,8 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flask_apachectl.host import facts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
 # In /proc/net/unix: the flag of a listener, and the states of a connection before and after it was accepted.
@@ -54,7 +50,11 @@ def listening() -> list[Socket]:
                 found[f"socket:[{fields[9]}]"] = (address_of(address), int(port, 16))
     holders: dict[str, list[int]] = {}
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        for name in _descriptors(process) & found.keys():
+        try:
+            names = {os.readlink(entry.path) for entry in os.scandir(process / "fd")}
+        except OSError:
+            continue
+        for name in names & found.keys():
             holders.setdefault(name, []).append(int(process.name))
     return [
         Socket(*place, _program(holders[name][0]), tuple(holders[name])) if name in holders else Socket(*place)
@@ -62,25 +62,16 @@ def listening() -> list[Socket]:
     ]
 
 
-def connections(pids: Iterable[int], name: str) -> tuple[int, int] | None:
-    """Return how many connections to a Unix socket of some processes were accepted and are open, and how many wait.
-
-    ``name`` is the beginning of the name of the socket's file; None when the processes have no such listener.
-    """
-    held = {link for pid in pids for link in _descriptors(Path(f"/proc/{pid}"))}
+def connections() -> dict[str, tuple[int, int]]:
+    """Return how many connections each listening Unix socket has accepted and has open, and how many wait, by paths."""
     rows = [line.split(maxsplit=7) for line in facts.read(Path("/proc/net/unix")).splitlines()[1:]]
-    named = [row for row in rows if row[7:] and row[7].rpartition("/")[2].startswith(name)]
-    own = {row[7] for row in named if row[3] == ACCEPTS and f"socket:[{row[6]}]" in held}
-    states = [row[5] for row in named if row[7] in own and row[3] != ACCEPTS]
-    return (states.count(ACCEPTED), states.count(WAITS)) if own else None
-
-
-def _descriptors(process: Path) -> set[str]:
-    """Return what the file descriptors of a process lead to."""
-    try:
-        return {os.readlink(entry.path) for entry in os.scandir(process / "fd")}
-    except OSError:
-        return set()
+    named = [(row[7], row[3], row[5]) for row in rows if row[7:]]
+    found = {path: (0, 0) for path, flags, _ in named if flags == ACCEPTS}
+    for path, flags, state in named:
+        if path in found and flags != ACCEPTS:
+            accepted, waiting = found[path]
+            found[path] = (accepted + (state == ACCEPTED), waiting + (state == WAITS))
+    return found
 
 
 def is_local(address: str) -> bool:

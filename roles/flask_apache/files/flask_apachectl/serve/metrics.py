@@ -13,9 +13,9 @@ from flask_apachectl import app as apps
 from flask_apachectl import history, lock, paths, releases, routing
 from flask_apachectl.apache import certificates, server
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import programs, report, sockets
+from flask_apachectl.host import programs, report
 from flask_apachectl.host.exposition import Family, Sample
-from flask_apachectl.serve import condition, requests, units
+from flask_apachectl.serve import condition, pools, requests, units
 from flask_apachectl.serve.condition import Visit
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 PREFIX = "flask_apache_"
 POOL_STATES = ("starting", "live", "idle", "outdated", "failing")
-POOL_SOCKET = "wsgi."  # the beginning of the names of mod_wsgi's sockets
 GAUGES = {
     "up": "Whether a visitor gets the app.",
     "visit_duration_seconds": "How long the app took to answer the health check, asked as a visitor.",
@@ -166,10 +165,9 @@ def of_pools(app: App, visited: Visit) -> Iterator[Measured]:
         yield "pool_restarted_processes", pool["restarts"], labels
         yield "pool_start_timestamp_seconds", round(time.time() - pool["age"]), labels
         yield "pool_resident_memory_bytes", programs.resident(pool["pids"]), labels
-        requests_there = sockets.connections(pool["pids"], POOL_SOCKET)
-        if requests_there is not None:
-            yield "pool_active_requests", requests_there[0], labels
-            yield "pool_queued_requests", requests_there[1], labels
+    for slot, (active, queued) in pools.requests(app).items():
+        yield "pool_active_requests", active, {"pool": slot}
+        yield "pool_queued_requests", queued, {"pool": slot}
 
 
 def of_requests(app: App, _visited: Visit) -> Iterator[Measured]:
