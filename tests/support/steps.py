@@ -99,6 +99,8 @@ class Run:
         """Take all steps of a deploy. Returns the result of the last one. Raises StepError."""
         for name in DEPLOY:
             self.step(name)
+        if self.variables.get("tls") == "acme":
+            self.step("await_certificate")
         return self.results["activate"]
 
     @property

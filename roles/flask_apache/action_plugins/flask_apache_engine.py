@@ -170,6 +170,20 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         canary = self.variables()["flask_apache_canary"]
         return self._of_release("activate", request, plan, release, *(["--canary", str(canary)] if int(canary) else []))
 
+    def step_await_certificate(self, plan: Answer) -> Answer:
+        """Wait for the first certificate of an authority, unless the host has it."""
+        from controller import declaration
+        from controller.values import Values
+
+        values = Values(self.variables())
+        derived = declaration.derive(values.variables, plan["host"], self.constants())
+        if plan["host"]["certified"] == derived.tls.https_flag:
+            return {"changed": False, "msg": "the certificate is there"}
+        if self._task.check_mode:
+            return {"changed": True, "msg": f"a certificate from {values.text('acme_directory')} would be awaited"}
+        answer = self.engine(["--app", values.text("app"), "await-certificate", str(values.number("acme_wait"))], {})
+        return {**answer, "warnings": [answer["msg"]]} if answer.get("pending") else answer
+
     # --- Other steps
 
     def step_rollback(self) -> Answer:

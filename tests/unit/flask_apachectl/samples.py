@@ -23,6 +23,7 @@ DECLARED: dict[str, Any] = {
     "mount": "/",
     "https_port": 0,
     "certificate": "",
+    "acme": "",
     "tls": False,
     "restricted": False,
     "processes": 2,

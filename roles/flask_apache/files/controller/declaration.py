@@ -190,6 +190,7 @@ def declared(
         "mount": own.mount,
         "https_port": derived.tls.https_port,
         "certificate": derived.tls.certificate,
+        "acme": derived.tls.acme,
         "tls": is_tls(own.directives),
         "restricted": own.restricted,
         "strategy": values.text("strategy"),

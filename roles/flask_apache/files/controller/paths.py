@@ -109,6 +109,7 @@ def directories(place: Paths, user: str) -> list[dict[str, str]]:
         Directory(f"{place.conf}/pages"),
         *(Directory(vhost.directory) for vhost in place.vhosts),
         Directory("/srv/flask-apache/.empty"),
+        Directory("/srv/flask-apache/.https"),
         Directory(place.home, group=user, mode="0751"),  # Apache passes through it to static files
         Directory(f"{place.home}/incoming", mode="0700"),
         Directory(f"{place.home}/wheelhouses", group=user, mode="0750"),

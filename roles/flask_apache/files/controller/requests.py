@@ -141,6 +141,7 @@ def certificate_of(values: Values, found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "certificate": "".join(f"{each}\n" for each in chain if each) if is_sent else "",
         "key": found["key"].strip() + "\n" if is_sent else "",
+        "external_account": tls.external_account(values),
         "self_signed": values.text("tls") == "self_signed",
     }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from flask_apachectl.paths import https_flag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +22,7 @@ CIPHERS = (
 )
 CURVES = ("X25519", "prime256v1", "secp384r1")
 PATH = r"(/(?!\.{1,2}(/|$))[\w.@+-]+)+"
+OF_MD = "/etc/apache2/md/domains/{}/pubcert.pem"  # where Apache's mod_md keeps a certificate
 MODULES = ("socache_shmcb", "ssl")
 
 
@@ -33,6 +37,10 @@ class Tls:
     tls_protocols: str
     tls_ciphers: str  # of TLS 1.2
     tls_curves: str
+    acme: str  # the address of the authority, or nothing
+    acme_email: str
+    external_account: str  # a path on the host, if the authority wants one
+    https_flag: str  # the file that is there once its certificate is
     hsts: int  # seconds
     http2: bool
     canonical_host: bool
@@ -41,16 +49,24 @@ class Tls:
 def tls(values: Values, directory: str) -> Tls:
     """Return an app's TLS. ``directory`` is that of its virtual host."""
     kind, profile, stays = values.text("tls"), values.text("tls_profile"), is_on_host(values)
+    name, port = values.text("server_name").lower(), values.number("https_port")
+    authority = values.text("acme_directory") if kind == "acme" else ""
     has_own = kind in ("self_signed", "files") and not stays
     own = {name: f"{directory}/{name}.pem" if has_own else "" for name in ("certificate", "key")}
     return Tls(
-        https_port=values.number("https_port") if kind != "none" else 0,
-        certificate=values.text("tls_certificate") if stays else own["certificate"],
+        https_port=port if kind != "none" else 0,
+        certificate=values.text("tls_certificate")
+        if stays
+        else own["certificate"] or (authority and OF_MD.format(name)),
         chain_file=values.text("tls_chain") if stays else "",
         key_file=values.text("tls_key") if stays else own["key"],
         tls_protocols=PROFILES[profile],
         tls_ciphers=":".join(CIPHERS) if profile == "intermediate" else "",
         tls_curves=":".join(CURVES),
+        acme=authority,
+        acme_email=values.text("acme_email"),
+        external_account=f"{directory}/external-account.json" if authority and values.text("acme_key_id") else "",
+        https_flag=str(https_flag(name, port, authority)) if authority else "",
         hsts=values.number("hsts"),
         http2=values.flag("http2"),
         canonical_host=values.flag("canonical_host"),
@@ -59,7 +75,8 @@ def tls(values: Values, directory: str) -> Tls:
 
 def modules(values: Values) -> list[str]:
     """Return the modules of Apache that TLS needs."""
-    return [*MODULES, *(["http2"] if values.flag("http2") else [])]
+    own = ["md"] if values.text("tls") == "acme" else []
+    return [*MODULES, *own, *(["http2"] if values.flag("http2") else [])]
 
 
 def is_on_host(values: Values) -> bool:
@@ -95,3 +112,11 @@ def material(variables: Mapping[str, Any], read: Callable[[str], str]) -> dict[s
             except (OSError, ValueError) as error:  # whose text may be the key
                 found["problems"][name] = str(getattr(error, "strerror", None) or "it cannot be read").lower()
     return found
+
+
+def external_account(values: Values) -> str:
+    """Return what mod_md reads of the account that an authority wants, or nothing."""
+    key_id = values.text("acme_key_id")
+    if values.text("tls") != "acme" or not key_id:
+        return ""
+    return json.dumps({"kid": key_id, "hmac": values.text("acme_hmac")}) + "\n"

@@ -83,10 +83,18 @@ class App:
         return self.site.mount.rstrip("/") + self.spec.health_path
 
     @property
+    def is_certified(self) -> bool:
+        """Whether there is no certificate to wait for; until it is there, visitors are not led to HTTPS."""
+        flag = self.site.https_flag
+        return flag is None or (flag.is_file() and flag.stat().st_size > 0)
+
+    @property
     def url(self) -> str:
         """Address of the app as a visitor writes it."""
-        scheme, usual = ("https", 443) if self.site.is_secure else ("http", 80)
-        port = "" if self.site.main_port == usual else f":{self.site.main_port}"
+        is_secure = self.site.is_secure and self.is_certified
+        number = self.site.main_port if self.is_certified else self.site.port
+        scheme, usual = ("https", 443) if is_secure else ("http", 80)
+        port = "" if number == usual else f":{number}"
         return f"{scheme}://{self.site.server_name}{port}{self.site.mount.rstrip('/')}/"
 
     def pool(self, slot: str) -> str:

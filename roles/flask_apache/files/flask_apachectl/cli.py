@@ -28,6 +28,7 @@ from flask_apachectl.build import fetch, locks
 from flask_apachectl.commands import (
     apply,
     canary,
+    certificates,
     cleanup,
     deploy,
     doctor,
@@ -136,6 +137,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command = top.add("shell", shell.shell)
     command.add_argument("--release", metavar="ID", help="a kept release; default: the live one, or the newest")
+    top.add("certificates", certificates.load, of_app=False)
     top.add("prune", cleanup.prune).add_argument(
         "--keep", type=int, metavar="N", help="number of releases to keep; default: flask_apache_keep_releases"
     )
@@ -178,6 +180,8 @@ def for_the_role(top: Commands) -> None:
             metavar="PERCENT",
             help="percentage of the visitors who get the release",
         )
+    command = top.add("await-certificate", certificates.await_first, of_app=False)
+    command.add_argument("seconds", type=float, help="how long to wait for it")
     top.add("serving", show.serving)
     top.add("shadow", apply.shadow, of_app=False).add_argument("copies", help="an empty directory")
 

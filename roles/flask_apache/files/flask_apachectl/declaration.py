@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import typing
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 3
 WITHOUT_TLS = 2  # the format before
@@ -68,6 +72,7 @@ class Site:
     port: int
     https_port: int  # 0 without flask_apache_tls; otherwise what comes to `port` is led there
     certificate: str  # the path of the certificate of flask_apache_tls, or nothing
+    acme: str  # the address of the authority from which it comes, or nothing
     mount: str
     tls: bool  # flask_apache_directives make it a site of HTTPS
     restricted: bool  # flask_apache_directives restrict who may visit it
@@ -89,6 +94,11 @@ class Site:
     def main_port(self) -> int:
         """The port at which visitors get the app."""
         return self.https_port or self.port
+
+    @property
+    def https_flag(self) -> Path | None:
+        """The file that is not empty once visitors are redirected to HTTPS, if that has to wait for a certificate."""
+        return paths.https_flag(self.server_name, self.https_port, self.acme) if self.acme else None
 
     @property
     def is_secure(self) -> bool:
@@ -187,7 +197,7 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             "Use that version of the role, or a newer one"
         )
     if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
-        later = {"https_port": 0, "certificate": "", "metrics_textfile": ""}
+        later = {"https_port": 0, "certificate": "", "acme": "", "metrics_textfile": ""}
         return {**value, "format": FORMAT, "site": {**later, **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")

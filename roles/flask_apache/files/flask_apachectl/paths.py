@@ -19,12 +19,18 @@ HOST_LOCK = Path("/run/flask-apache.lock")
 VAR_LOG = Path("/var/log/flask-apache")
 LIB = Path("/usr/local/lib/flask-apache")
 APACHE = Path("/etc/apache2")
+HTTPS = SRV / ".https"  # tells Apache which server names are redirected to HTTPS
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
 SLOTS = ("blue", "green")
 READABLE_TO_THE_APP = 0o750  # with the app's group
 ON_APACHES_WAY = 0o751  # besides, others may pass through but see no names
 SHARED_BUILD_USER = "flask-apache-build"  # of all apps, before each had its own
 LONGEST_USER = 32  # characters of a Unix user's name
+
+
+def https_flag(server_name: str, port: int, authority: str) -> Path:
+    """Return the file that is there once an authority's certificate is; empty until visitors get it."""
+    return HTTPS / f"{server_name}-{port}-{hashlib.sha256(authority.encode()).hexdigest()[:8]}"
 
 
 def build_user(app: str) -> str:

@@ -34,6 +34,7 @@ class Range(NamedTuple):
 RANGES = {
     "port": Range(1, 65535),
     "https_port": Range(1, 65535),
+    "acme_wait": Range(0, 3600, "seconds", "0 for not at all"),
     "hsts": Range(0, 2 * 365 * DAY, "seconds", "0 for none"),
     "keep_releases": Range(2, 1000, "releases", "the live and the previous release are always kept"),
     "git_depth": Range(0, INTEGER, "commits", "0 for all"),

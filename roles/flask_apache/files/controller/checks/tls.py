@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controller.checks.values import Variables
 
 TEXT = r"[\x20-\x7e\r\n\t]*"  # PEM with comments
+HTTP = 80  # the port of the challenge http-01
 FILES = ("tls_certificate", "tls_chain", "tls_key")
 
 
@@ -22,6 +23,8 @@ def check(own: Variables) -> Iterator[str]:
     """Report values that cannot be meant."""
     if own["tls"] != "none" and values.number(own["port"]) == values.number(own["https_port"]):
         yield values.error("https_port", "differ from flask_apache_port", own["https_port"])
+    if own["tls"] == "acme":
+        yield from acme_errors(own)
     is_on_host = own["tls_on"] == "host"
     where = "on the host" if is_on_host else "on the control node, or a text in PEM"
     for name in FILES:
@@ -32,6 +35,24 @@ def check(own: Variables) -> Iterator[str]:
         pattern = TEXT if tls.is_text(value) and not is_on_host else tls.PATH
         if not re.fullmatch(pattern, value, re.ASCII):
             yield values.error(name, f"be the absolute path of a file {where}", value)
+
+
+def acme_errors(own: Variables) -> Iterator[str]:
+    """Report what keeps an authority from giving a certificate."""
+    if not values.is_on(own["acme_terms_agreed"]):
+        advice = f"read the terms of {own['acme_directory']}, and set true if you agree"
+        yield values.error("acme_terms_agreed", "be true for a certificate by ACME", own["acme_terms_agreed"], advice)
+    if own["acme_email"] == "":
+        yield values.error("acme_email", "be set for a certificate by ACME: the authority writes there", "")
+    if values.number(own["port"]) != HTTP:
+        yield values.error("port", f"be {HTTP}, where the authority asks for a proof", own["port"])
+    for place, alias in values.texts(own, "server_aliases"):
+        if alias.startswith("*"):
+            advice = "an authority proves a wildcard by DNS only: name each host, or use flask_apache_tls: files"
+            yield values.error(place, "be a host name for a certificate by ACME", alias, advice)
+    if bool(own["acme_key_id"]) != bool(own["acme_hmac"]):
+        missing, other = ("acme_hmac", "acme_key_id") if own["acme_key_id"] else ("acme_key_id", "acme_hmac")
+        yield values.error(missing, f"be set together with flask_apache_{other}", own[missing])
 
 
 def check_files(own: Variables, host: Variables, now: datetime | None = None) -> Iterator[str]:

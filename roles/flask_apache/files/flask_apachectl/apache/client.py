@@ -25,13 +25,15 @@ class Secure(http.client.HTTPConnection):
     """A connection over TLS that names the host it asks for, and trusts any certificate: it ends on this machine."""
 
     name = ""
+    shown = b""  # the certificate, in DER
 
     def connect(self) -> None:
         """Connect to the address, and begin TLS."""
         super().connect()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.sock = context.wrap_socket(self.sock, server_hostname=self.name)
+        wrapped = context.wrap_socket(self.sock, server_hostname=self.name)
+        self.sock, self.shown = wrapped, wrapped.getpeercert(binary_form=True) or b""
 
 
 def get(
@@ -52,6 +54,17 @@ def get(
         return _ask(secure, path, headers)
     except ssl.SSLError:
         return reply
+
+
+def certificate(address: str, port: int, name: str, seconds: float) -> bytes:
+    """Return the certificate that an address shows to those who ask for a name, in DER. Raises OSError."""
+    secure = Secure(address, port, timeout=seconds)
+    secure.name = name
+    try:
+        secure.connect()
+        return secure.shown
+    finally:
+        secure.close()
 
 
 def _ask(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> Reply:

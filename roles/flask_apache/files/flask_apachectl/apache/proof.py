@@ -31,6 +31,7 @@ for family in ipv4 ipv6; do echo 1 >/proc/sys/net/$family/ip_nonlocal_bind; done
 exec 2>&1
 . /etc/apache2/envvars && exec apache2 -DFOREGROUND -DFLASK_APACHE_SHADOW
 """
+COPIED = ("/etc/apache2", "/etc/flask-apache/vhosts")  # what is changed for a trial start, in a copy
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
 # What Apache writes to the programs of its logs must not be lost: it ends them when it fails, perhaps before they have
 # read its last words.
@@ -53,12 +54,13 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
     mount("--make-rprivate", "/")
     log_directories = [Path(top, name) for top, names, _ in os.walk("/var/log") for name in names]  # and links
     mount("-t", "tmpfs", "tmpfs", str(aside))
-    for directory in ("/etc/apache2", "/etc/flask-apache/vhosts"):
+    for directory in COPIED:
         copy = aside / directory.replace("/", "_")
         files.copy_tree(directory, copy)
         mount("--bind", str(copy), directory)
     for each in wanted:
-        desired.make(each)
+        if any(str(each.path).startswith(f"{directory}/") for directory in COPIED):
+            desired.make(each)
     for directory in ("/run/apache2", "/run/lock/apache2", "/var/log"):
         if Path(directory).is_dir():
             mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)

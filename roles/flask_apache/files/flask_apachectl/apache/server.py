@@ -120,17 +120,27 @@ def loaded_at(app: App, address: str, place: Place | None = None) -> str:
     return digest if name == app.name else ""
 
 
+def certificate(app: App, address: str) -> bytes:
+    """Return the certificate that visitors of an app see at an address, in DER. Raises OSError when there is none."""
+    return client.certificate(address, app.site.https_port, app.site.server_name, app.spec.health_request_timeout)
+
+
+def reload(verb: str = "reload") -> None:
+    """Let the running Apache read its configuration and its certificates again. Raises RefusedError."""
+    report.say(f"{verb:7} Apache")
+    command = ["systemctl", verb, "apache2"] if paths.SYSTEMD.is_dir() else ["/etc/init.d/apache2", verb]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        raise RefusedError(f"Apache failed to {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
+
+
 def load(app: App, digest: str, *, restart: bool) -> None:
     """Let the running Apache load its configuration. Raises RefusedError when it does not, or not this one.
 
     ``digest`` is that of the app's configuration, or nothing once the app is removed.
     """
-    report.say(f"{'restart' if restart else 'reload '} Apache")
     verb = "restart" if restart else "reload"
-    command = ["systemctl", verb, "apache2"] if paths.SYSTEMD.is_dir() else ["/etc/init.d/apache2", verb]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise RefusedError(f"Apache failed to {verb}:\n{report.tail(done.stderr or done.stdout, report.LOG_LINES)}")
+    reload(verb)
     deadline = time.monotonic() + LOADS_WITHIN
     visitors.forget()
     while loaded(app) != digest:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
-from flask_apachectl.apache import certificates, neighbours, others
+from flask_apachectl.apache import acme, certificates, neighbours, others
 from flask_apachectl.apache.neighbours import MAIN, Place
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
@@ -33,6 +33,8 @@ FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
 STOCK = others.STOCK  # its link is not recorded: somebody may enable or disable it by hand
 STOCK_PORT = 80
 CONFIGURED = ("ssl",)  # modules that are enabled with their own configuration
+EXTERNAL_ACCOUNT = "external-account.json"
+SECRETS = (certificates.CERTIFICATE, certificates.KEY, EXTERNAL_ACCOUNT)  # in a virtual host's directory
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
 
@@ -46,6 +48,7 @@ class Declared:
     server: str  # what mod_wsgi is told for the whole Apache
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
+    external_account: str = ""  # what an authority has given to its customer, as JSON
     certificate: str = ""  # in PEM, with its chain
     key: str = ""
     self_signed: bool = False  # the host makes both
@@ -159,6 +162,8 @@ def _is_ours_to_configure(module: str) -> bool:
 def _certificate(apps: Mapping[str, Site], place: Place, declared: Declared) -> tuple[File, ...]:
     """Return the certificate and the key of an app's virtual host, unless they are elsewhere on the host."""
     directory = paths.ETC / "vhosts" / place.host
+    if declared.external_account:
+        return (File(directory / EXTERNAL_ACCOUNT, declared.external_account.encode(), mode=0o600, secret=True),)
     if declared.self_signed:
         return certificates.self_signed(directory, tuple(neighbours.names(apps.values(), place.host)))
     return certificates.files(directory, declared.certificate, declared.key) if declared.certificate else ()
@@ -174,15 +179,19 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         text = declared.vhosts[place.host]["plain" if place.port in listened else "listen"]
         hosts[place.host] = text.replace(ADDRESSES, _addresses(apps, place, found))
     secrets = _certificate(apps, places[0], declared)
+    names = neighbours.names(apps.values(), places[0].host)
+    begin = acme.first(apps[name], _available(places[0].host), names) if apps[name].acme else []
     texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
     mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
-    directory = paths.ETC / "vhosts" / places[0].host
+    unused = [paths.ETC / "vhosts" / places[0].host / file for file in SECRETS]
     available = paths.APACHE / "conf-available"
     enabled = paths.APACHE / "conf-enabled"
     pools = f"flask-apache-{name}.conf"
     return [
         *(Directory(path.parent, "root", "root", 0o755) for path, _ in declared.fragments.values()),
-        *(secrets or (Link(directory / name) for name in (certificates.CERTIFICATE, certificates.KEY))),
+        *begin,
+        *secrets,
+        *(Link(path) for path in unused if path not in {each.path for each in secrets}),
         File(available / "flask-apache.conf", server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
         *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),
@@ -282,6 +291,7 @@ def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None)
     for host in sorted(deserted - hosts):
         steps += [Link(path) for path in _links(host)]
         steps += [Link(_available(host)), Link(paths.ETC / "vhosts" / host)]
+        steps += acme.left_by(host, {site.server_name for site in apps.values() if site.acme})
     if name not in apps:
         steps += _conf(f"flask-apache-{name}.conf")
     if not apps:

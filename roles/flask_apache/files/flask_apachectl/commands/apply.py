@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
-from flask_apachectl.apache import neighbours, others, proof, rotation, server, site
+from flask_apachectl.apache import acme, neighbours, others, proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
 from flask_apachectl.commands import request
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flask_apachectl.declaration import Site
     from flask_apachectl.host.desired import Wanted
 
+LOADED_TWICE = "/mods-enabled/md.load"  # the first time that mod_md is loaded, it takes that for a trial only
 RESTARTS = ("wsgi.load", "flask_apache_wsgi.load")  # another mod_wsgi is loaded by a restart only
 
 
@@ -38,9 +39,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     wanted = _without_somebodys(request.of_json(request.read()))
     app = wanted.app
     if options.plan:
-        steps = _apache_steps(wanted)
-        collected = collector.wanted(_apps(wanted))
-        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps, *collected])
+        steps = [*acme.shared(_apps(wanted).values()), *_apache_steps(wanted), *collector.wanted(_apps(wanted))]
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
         _expect_safe_logs(app)
@@ -49,7 +49,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         differing = _changes(steps)
         if differing:
             _prove(wanted, steps)
-        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted)]) + differing
+        timer = acme.shared(_apps(wanted).values())
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *timer]) + differing
         changes += _changes(collector.wanted(_apps(wanted)))
         was_killed = _is_pending(app)
         if not rotation.is_diverted() and any(each.path == rotation.ROTATION for each in wanted.files):
@@ -58,7 +59,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if changes:
             make([_declaration(wanted, pending=True)])
         replace_entry(app, wanted.files)
-        make([*wanted.files, *steps])
+        make([*wanted.files, *timer, *steps])
+        acme.let_timer_run(changes)
         if builders.is_shared_one_unused():
             builders.remove_shared_one()
             changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
@@ -231,6 +233,8 @@ def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
         return False
     other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
     server.load(app, digest, restart=other)
+    if not other and any(change.path.endswith(LOADED_TWICE) for change in differing):
+        server.load(app, digest, restart=False)
     return True
 
 

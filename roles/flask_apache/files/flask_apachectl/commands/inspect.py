@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
-from flask_apachectl.apache import certificates, others, server, site
+from flask_apachectl.apache import acme, certificates, others, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
@@ -114,6 +114,7 @@ def state(name: str) -> dict[str, Any]:
         "wheelhouses": wheelhouses.whole(home),
         "sources": [],
         "live": None,
+        "certified": "",
         "salt": "",
         "digest": "",
         "drift": [],
@@ -131,6 +132,7 @@ def state(name: str) -> dict[str, Any]:
         **found,
         "sources": sorted({release.partition("-")[0] for release in whole}),
         "live": routing.slot_release(app, routing.live_slot(app)),
+        "certified": str(app.site.https_flag or "") if app.is_certified else "",
         "salt": str(kept.get("salt", "")),
         "digest": str(kept.get("digest", "")),
         "drift": drift,
@@ -184,7 +186,7 @@ def _not_shared(app: App) -> Iterator[str]:
     """Yield the links that differ which depend on all apps of the host."""
     try:
         together = {**site.sites(but=app.name), app.name: app.site}
-        wanted = site.shared(together)
+        wanted = [*site.shared(together), *acme.shared(together.values())]
     except RefusedError as error:
         yield str(error).partition("\n")[0]
         return

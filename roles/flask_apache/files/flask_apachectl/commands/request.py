@@ -44,7 +44,8 @@ def read() -> dict[str, Any]:
         raise RefusedError("this command is for the role, which sends a request on standard input")
     environment, wanted = found.get("environment"), found.get("wanted")
     apache = found.get("apache")
-    report.hide([str(apache.get("key") or "")] if isinstance(apache, dict) else ())
+    secrets = ("key", "external_account")
+    report.hide([str(apache.get(name) or "") for name in secrets] if isinstance(apache, dict) else ())
     report.hide(map(str, environment.values() if isinstance(environment, dict) else ()))
     report.hide(map(str, found.get("index_urls") or ()))
     report.hide([str(wanted.get("git_key"))] if isinstance(wanted, dict) else ())
@@ -69,6 +70,7 @@ def of_json(value: dict[str, Any]) -> Request:
         modules=tuple(apache["modules"]),
         wsgi_load=apache["wsgi_load"],
         certificate=apache["certificate"],
+        external_account=apache["external_account"],
         key=apache["key"],
         self_signed=apache["self_signed"],
     )

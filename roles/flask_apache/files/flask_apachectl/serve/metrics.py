@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import app as apps
 from flask_apachectl import history, lock, paths, releases, routing
-from flask_apachectl.apache import certificates, server
+from flask_apachectl.apache import acme, certificates, server
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import programs, report
 from flask_apachectl.host.exposition import Family, Sample
@@ -178,7 +178,8 @@ def of_requests(app: App, _visited: Visit) -> Iterator[Measured]:
 
 def of_certificate(app: App, _visited: Visit) -> Iterator[Measured]:
     """Tell how long the certificate lasts."""
-    expires = certificates.expires(Path(app.site.certificate)) if app.site.certificate else None
+    path = acme.certificate(app.site) if app.site.acme else Path(app.site.certificate)
+    expires = certificates.expires(path) if app.site.certificate else None
     if expires is not None:
         yield "certificate_expiry_timestamp_seconds", expires, {}
 
