@@ -215,6 +215,7 @@ REQUEST = {
         "certificate": "",
         "key": "",
         "self_signed": False,
+        "external_account": "",
     },
 }
 
