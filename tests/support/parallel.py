@@ -89,6 +89,7 @@ MINUTES = {
     "tests/hosts/test_published_apps.py": 3,
     "tests/hosts/test_dependencies.py": 3,
     "tests/hosts/test_bad_input.py": 3,
+    "tests/hosts/test_monitoring.py": 3,
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from flask_apachectl.serve import metrics
 from tests.support.commands import ROOT
 from tests.unit.programs import ROLE
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SPECS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
 OPTIONS = {name for spec in SPECS.values() for name in spec["options"]}
+METRICS = {family.name for family in metrics.FAMILIES}
 NO_VARIABLES = {"flask_apache_engine", "flask_apache_sample", "flask_apache_bypass"}
 
 
@@ -36,7 +38,7 @@ def test_links_of_a_document_lead_to_files(path: Path) -> None:
 @pytest.mark.parametrize("path", documents(), ids=str)
 def test_a_document_names_variables_that_exist(path: Path) -> None:
     names = set(re.findall(r"(?<![\w/.])flask_apache_[a-z_]*[a-z]\b(?!\.)", (ROOT / path).read_text()))
-    assert names - OPTIONS <= NO_VARIABLES
+    assert names - OPTIONS - METRICS <= NO_VARIABLES
 
 
 # --- The supported distributions, which vars/main.yml lists

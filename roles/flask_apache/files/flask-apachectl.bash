@@ -7,8 +7,8 @@ _flask_apachectl() {
     rollback | --release) words=$(for release in /srv/flask-apache/*/releases/*/; do basename "$release"; done) ;;
     doctor) words="--thorough" ;;
     logs) words="--access --error --worker --follow --lines" ;;
-    *) words="abort canary certificates deploy doctor drain history logs maintenance probe promote prune releases rollback run shell
-        status --app --json --help" ;;
+    *) words="abort canary certificates deploy doctor drain history logs maintenance metrics probe promote prune releases
+        rollback run shell status --app --json --help" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

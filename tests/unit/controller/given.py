@@ -44,6 +44,7 @@ HOST: dict[str, Any] = {
     "tls": {"certificate": SITE.pem, "chain": "", "key_problem": ""},
     "systemd": True,
     "calendars_wrong": ["whenever"],
+    "textfile_missing": False,
     "logs_unsafe": {"/home/app/a.log": "/home/app belongs to app"},
     "apps": [
         {

@@ -50,6 +50,7 @@ VALUES: dict[str, Any] = {
     "static": [{"url": "/the-url", "path": "the/path"}],
     "access_log": "/var/log/the-access.log",
     "error_log": "/var/log/the-error.log",
+    "metrics_textfile": "/var/lib/the-metrics",
     "directives": ["Header set X-The-Header the-directive"],
     "acme_directory": "https://the-authority.example/dir",
     "acme_email": "the-admin@mail.example",

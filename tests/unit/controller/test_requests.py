@@ -164,10 +164,13 @@ def test_a_question_of_variables_that_were_not_checked() -> None:
     variables = variables_of("defaults") | {
         "flask_apache_system_packages": 5,
         "flask_apache_timers": [{"calendar": "daily"}, "odd", {}],
+        "flask_apache_metrics_textfile": ["/x"],
     }
     found = requests.question(variables, CONSTANTS)
     assert found["packages"] == CONSTANTS["__flask_apache_packages"]["common"]
     assert found["calendars"] == ["daily", "None"]
+    assert found["textfile"] == ""
+    assert requests.question(variables_of("logs"), CONSTANTS)["textfile"] == "/var/lib/metrics"
 
 
 def test_the_language_of_the_daemon_processes_is_that_of_all_processes() -> None:

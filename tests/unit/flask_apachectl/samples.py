@@ -36,6 +36,7 @@ DECLARED: dict[str, Any] = {
     "access_log": "/nowhere/access.log",
     "error_log": "/nowhere/error.log",
     "manage_service": False,
+    "metrics_textfile": "",
     "environment_secrets": ["*TOKEN*"],
     "python_version": "3.11",
     # Spec

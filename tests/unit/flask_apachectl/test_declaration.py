@@ -132,11 +132,12 @@ def test_formats() -> None:
         declaration.expect_format([], "app.json")
 
 
-def test_the_format_before_has_no_tls() -> None:
-    new = {"https_port", "certificate", "acme"}
-    site = {name: value for name, value in FULL["site"].items() if name not in new}
-    assert declaration.expect_format({**FULL, "format": 2, "site": site}, "app.json") == FULL
-    assert {name: FULL["site"][name] for name in new} == {"https_port": 0, "certificate": "", "acme": ""}
+def test_the_format_before_has_defaults_for_what_came_later() -> None:
+    later = {"https_port": 0, "certificate": "", "acme": "", "metrics_textfile": ""}
+    before = {name: value for name, value in FULL["site"].items() if name not in later}
+    found = declaration.expect_format({**FULL, "format": 2, "site": before}, "app.json")
+    assert found == {**FULL, "site": {**before, **later}}
+    declaration.read(Site, found["site"], "site")
 
 
 @pytest.mark.parametrize("name", ["irreversible", "index_private", "installer", "uv_version", "build_timeout"])

@@ -108,7 +108,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         host(),
     ),
     "logs": (
-        {"flask_apache_access_log": "/var/log/shop/a.log", "flask_apache_error_log": "/var/log/shop/e.log"},
+        {
+            "flask_apache_access_log": "/var/log/shop/a.log",
+            "flask_apache_error_log": "/var/log/shop/e.log",
+            "flask_apache_metrics_textfile": "/var/lib/metrics",
+        },
         host(),
     ),
     "rolling": ({"flask_apache_strategy": "rolling", "flask_apache_idle_pool": "cold"}, host()),

@@ -200,6 +200,7 @@ def declared(
         "access_log": own.access_log,
         "error_log": own.error_log,
         "manage_service": values.flag("manage_service"),
+        "metrics_textfile": values.text("metrics_textfile"),
         "keep_releases": values.number("keep_releases"),
         "lock_wait": values.number("lock_wait"),
         "workers": [

@@ -41,6 +41,7 @@ def check(
         *site.check_static(own),
         *environment.check(own),
         *units.check_units(own, host),
+        *units.check_metrics(own, host),
         *units.check_hooks(own),
         *units.check_data_directories(own),
         *source.check(own),
@@ -69,9 +70,10 @@ def check(
 
 
 def warnings(variables: Mapping[str, Any], host: Variables) -> Iterator[str]:
-    """Yield what is accepted, but will soon be wrong."""
+    """Yield what is accepted, but is not right yet, or will soon be wrong."""
     own = {name.removeprefix("flask_apache_"): value for name, value in variables.items()}
     yield from tls.warnings(own, host)
+    yield from units.metrics_warnings(own, host)
 
 
 def place_of(error: str) -> str:

@@ -48,12 +48,13 @@ def question(variables: Variables, constants: Variables) -> dict[str, Any]:
             for path in (variables["flask_apache_access_log"], variables["flask_apache_error_log"])
             if is_path(path)
         ],
+        "textfile": directory if is_path(directory := variables["flask_apache_metrics_textfile"]) else "",
     }
 
 
 def is_path(value: object) -> bool:
-    """Tell whether a value that has not been checked can be the path of a log file."""
-    return isinstance(value, str) and re.fullmatch(patterns.PATTERNS["access_log"][0], value, re.ASCII) is not None
+    """Tell whether a value that has not been checked can be an absolute path, or an empty string."""
+    return isinstance(value, str) and re.fullmatch(patterns.ABSOLUTE, value, re.ASCII) is not None
 
 
 def declaration_of(

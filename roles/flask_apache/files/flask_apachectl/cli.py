@@ -34,6 +34,7 @@ from flask_apachectl.commands import (
     doctor,
     inspect,
     logs,
+    metrics,
     removal,
     rollback,
     shell,
@@ -64,7 +65,7 @@ class Commands:
         self.parser.add_argument(
             "--app",
             metavar="NAME",
-            help="name of the app; may be omitted if the host has only one, and for `status` and `doctor`",
+            help="name of the app; may be omitted if the host has only one, and for `status`, `doctor` and `metrics`",
         )
         self.parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
         self.commands = self.parser.add_subparsers(required=True, metavar="COMMAND")
@@ -104,6 +105,14 @@ def parser() -> argparse.ArgumentParser:
     log.add_argument("-n", "--lines", type=logs.number, default=50, metavar="N", help="last lines; default: 50")
     thorough = top.add("doctor", doctor.doctor, of_app=False, report=True)
     thorough.add_argument("--thorough", action="store_true", help="also compare the checksum of every file")
+    measured = top.add("metrics", metrics.show, of_app=False, report=True)
+    measured.add_argument(
+        "--textfile",
+        action="append",
+        default=[],
+        metavar="DIRECTORY",
+        help="write them for node_exporter: those of each app that declares this directory; may be repeated",
+    )
     top.add("probe", show.probe)
     source = top.add("deploy", deploy.deploy)
     source.add_argument(

@@ -86,6 +86,7 @@ class Site:
     access_log: str
     error_log: str
     manage_service: bool
+    metrics_textfile: str  # the directory of node_exporter's textfile collector, or nothing
     environment_secrets: tuple[str, ...]
     python_version: str
 
@@ -196,7 +197,8 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             "Use that version of the role, or a newer one"
         )
     if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
-        return {**value, "format": FORMAT, "site": {"https_port": 0, "certificate": "", "acme": "", **value["site"]}}
+        later = {"https_port": 0, "certificate": "", "acme": "", "metrics_textfile": ""}
+        return {**value, "format": FORMAT, "site": {**later, **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     return value

@@ -111,7 +111,8 @@ def sweep(app: App) -> None:
     patterns = (
         (app.releases, ".*"),
         (app.venvs, ".*"),
-        *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced", "units.json", "history.jsonl")),
+        *((app.home, f".{name}.*") for name in (*paths.SLOTS, "current", "replaced")),
+        *((app.home, f".{name}.*") for name in ("units.json", "history.jsonl", "requests.json")),
         (app.home / "wheelhouses", ".*"),
         (app.home / "tools", ".*"),
         (paths.RUN, f"build-{app.name}"),

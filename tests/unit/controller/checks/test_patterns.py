@@ -124,6 +124,11 @@ REFUSED = [
     ),
     *refused("access_log", "be an absolute path, or an empty string for the app's own log files", "access.log"),
     *refused(
+        "metrics_textfile",
+        "be the absolute path of a directory on the host, or an empty string for none",
+        *("metrics", "/", "/a b", "/a/", "/a/../b", "/a%n", "/$HOME"),
+    ),
+    *refused(
         "error_log",
         "be an absolute path, or an empty string for the app's own log files",
         "/var/log/a b.log",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.controller.given import SECRET, errors, refused, variables
+from controller import plan
+from controller.checks import values
+from tests.unit.controller.given import HOST, SECRET, errors, refused, variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,3 +218,22 @@ def test_units_need_systemd(source: Path) -> None:
 def test_links_that_replace_each_other(source: Path, links: list[str], line: str) -> None:
     declared = [{"name": f"data/{number}", "link": link} for number, link in enumerate(links)]
     assert errors(variables(source, data_directories=declared)) == [f"flask_apache_{line}"]
+
+
+def test_metrics_need_systemd(source: Path) -> None:
+    own = variables(source, metrics_textfile="/var/lib/prometheus/node-exporter")
+    assert errors(own) == []
+    must = "be '' on a host where systemd does not run"
+    assert errors(own, systemd=False) == [values.error("metrics_textfile", must, own["flask_apache_metrics_textfile"])]
+    assert errors(variables(source), systemd=False) == []
+
+
+def test_a_missing_directory_for_metrics_is_a_warning(source: Path) -> None:
+    own = variables(source, metrics_textfile="/var/lib/prometheus/node-exporter")
+    assert errors(own, textfile_missing=True) == []
+    assert list(plan.warnings(own, HOST)) == []
+    (warning,) = plan.warnings(own, {**HOST, "textfile_missing": True})
+    assert warning == (
+        "flask_apache_metrics_textfile: /var/lib/prometheus/node-exporter is not a directory on the host, so metrics "
+        "are not written yet: install prometheus-node-exporter, or create it"
+    )

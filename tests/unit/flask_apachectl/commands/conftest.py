@@ -43,6 +43,7 @@ class Machine:
         self.root, self.killer = root, Killer()
         for name in PLACES:
             patch.setattr(paths, name, root / name.lower())
+        patch.setattr(paths, "HTTPS", paths.SRV / ".https")
         for name in ("SRV", "VAR_LIB", "CACHE", "VAR_LOG", "LIB", "UNITS", "STAMPS"):
             (root / name.lower()).mkdir()
         (root / "program").write_text("the engine")

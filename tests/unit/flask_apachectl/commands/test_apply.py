@@ -212,10 +212,15 @@ def test_a_thing_differs_from_what_is_kept_of_it_as_from_itself(
 # --- Killed at any moment
 
 
-BEFORE: dict[str, Any] = {"default_server": True}
+BEFORE: dict[str, Any] = {"default_server": True, "metrics_textfile": "/nowhere/one"}
 CHANGES: dict[str, dict[str, Any]] = {
     "first": {},
-    "moved": {"server_name": "blog.example.com", "environment": {"A": "b"}, "entry": "other\n"},
+    "moved": {
+        "server_name": "blog.example.com",
+        "environment": {"A": "b"},
+        "entry": "other\n",
+        "metrics_textfile": "/nowhere/two",
+    },
     "no default": {"default_server": False},
 }
 

@@ -40,6 +40,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **q
         "calendars": [],
         "logs": [],
         "tls": None,
+        "textfile": "",
     }
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({**asked, **question})))
     assert cli.main(["--json", "inspect"]) == 0
@@ -115,8 +116,20 @@ def test_apps_that_are_declared(bare: Path) -> None:
         "mount": "/",
         "python": "/usr/bin/python3",
         "python_version": "3.11",
+        "https_port": 0,
+        "tls": False,
+        "certificate": "",
     }
     assert {name: value for name, value in old.items() if value is not None} == first
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_directory_for_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"": False, str(tmp_path): False, str(tmp_path / "no"): True, __file__: True}
+    for textfile, missing in places.items():
+        assert ask(monkeypatch, capsys, textfile=textfile)["textfile_missing"] is missing
 
 
 def test_what_is_declared_and_applied_is_no_drift(machine: Machine) -> None:

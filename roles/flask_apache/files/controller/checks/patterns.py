@@ -21,7 +21,8 @@ LONGEST = 100_000  # bytes: Linux takes arguments of 128 KiB, systemd lines of 1
 FORBIDDEN_IN_CONFIGURATION = re.compile(r"[\"'`\\]|\$\{")
 RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
-LOG_FILE = (r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+", "be an absolute path, or an empty string for the app's own log files")
+ABSOLUTE = r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+"
+LOG_FILE = (ABSOLUTE, "be an absolute path, or an empty string for the app's own log files")
 LOCALE = (r"[\w@-]+\.(?i:utf-?8)", "be a UTF-8 locale, such as C.UTF-8")
 
 # They may contain line breaks and any other character. (The environment has checks of its own.)
@@ -51,6 +52,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     "access_log": LOG_FILE,
     "error_log": LOG_FILE,
+    "metrics_textfile": (ABSOLUTE, "be the absolute path of a directory on the host, or an empty string for none"),
     "uv_version": (r"\d{1,4}(\.\d{1,4}){1,2}", "be a version of uv, such as 0.13.9"),
     "mod_wsgi_version": (r"\d{1,3}(\.\d{1,3}){1,2}", "be a version of mod_wsgi, such as 6.1.1"),
     "mod_wsgi_telemetry": (

@@ -31,6 +31,21 @@ def check_units(own: Variables, host: Variables) -> Iterator[str]:
             yield from unit_errors(place, unit, host["calendars_wrong"])
 
 
+def check_metrics(own: Variables, host: Variables) -> Iterator[str]:
+    """Report a directory for metrics on a host that has no timers to write them."""
+    if own["metrics_textfile"] and not host["systemd"]:
+        yield values.error("metrics_textfile", "be '' on a host where systemd does not run", own["metrics_textfile"])
+
+
+def metrics_warnings(own: Variables, host: Variables) -> Iterator[str]:
+    """Yield what keeps metrics from being written, for as long as it is so."""
+    if host["textfile_missing"]:
+        yield (
+            f"flask_apache_metrics_textfile: {own['metrics_textfile']} is not a directory on the host, so metrics are "
+            "not written yet: install prometheus-node-exporter, or create it"
+        )
+
+
 def unit_errors(place: str, unit: Variables, calendars_wrong: list[object]) -> Iterator[str]:
     """Report the wrong values of a worker or a timer."""
     name = unit.get("name")

@@ -95,6 +95,21 @@ def _still_lasts(certificate: Path, names: tuple[str, ...]) -> bool:
     return re.search(rf"\bO ?= ?{MAKER}\b", done.stdout) is not None and sorted(found) == sorted(names)
 
 
+def expires(certificate: Path) -> float | None:
+    """Return when a certificate expires, in seconds since 1970, or None where there is no `openssl` to read it.
+
+    Raises RefusedError when it cannot be read.
+    """
+    if not shutil.which("openssl"):
+        return None
+    command = ["openssl", "x509", "-in", str(certificate), "-noout", "-enddate"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.search(r"notAfter=(.+)", done.stdout)
+    if done.returncode or not found:
+        raise RefusedError(f"openssl cannot read the certificate {certificate}:\n{report.tail(done.stderr, 1)}")
+    return float(ssl.cert_time_to_seconds(found[1]))
+
+
 def problem_of(certificate: Path, key: Path) -> str:
     """Say why Apache could not use a key for a certificate; nothing when it can."""
     asked = []

@@ -19,7 +19,7 @@ from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, owners, report
 from flask_apachectl.host.desired import Change, Directory, File, Link
-from flask_apachectl.serve import units
+from flask_apachectl.serve import collector, units
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     wanted = _without_somebodys(request.of_json(request.read()))
     app = wanted.app
     if options.plan:
-        steps = [*acme.shared(_apps(wanted).values()), *_apache_steps(wanted)]
+        steps = [*acme.shared(_apps(wanted).values()), *_apache_steps(wanted), *collector.wanted(_apps(wanted))]
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
@@ -51,6 +51,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
             _prove(wanted, steps)
         timer = acme.shared(_apps(wanted).values())
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *timer]) + differing
+        changes += _changes(collector.wanted(_apps(wanted)))
         was_killed = _is_pending(app)
         if not rotation.is_diverted() and any(each.path == rotation.ROTATION for each in wanted.files):
             rotation.divert()
@@ -65,11 +66,14 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
             changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
         others.forget()
         loaded = _load(app, differing, was_killed=was_killed)
+        started = collector.install(_apps(wanted))
         make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
-    return {**answer, "changed": bool(changes) or loaded, "reloaded": loaded}
+    elif started and not changes:
+        answer["msg"] = f"{collector.TIMER} did not run; it does now"
+    return {**answer, "changed": bool(changes) or loaded or started, "reloaded": loaded}
 
 
 def _without_somebodys(wanted: Request) -> Request:

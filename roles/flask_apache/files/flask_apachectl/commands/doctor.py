@@ -12,7 +12,7 @@ from flask_apachectl.apache import server
 from flask_apachectl.commands import inspect
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.host import report
-from flask_apachectl.serve import condition, pools, units
+from flask_apachectl.serve import collector, condition, pools, units
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +64,8 @@ def diagnose(app: App, drifted: Sequence[str]) -> Iterator[Finding]:
         made = releases.as_made(app, release)
         yield from of_visitors(made, release)
         yield from of_units(made, release)
+    if app.site.metrics_textfile:
+        yield "its metrics are written", collector.problem_of(app.site)
     space = shutil.disk_usage(app.home)
     yield "there is room for releases", "" if space.free > LEAST_SPACE else f"only {space.free // 2**20} MiB are free"
 

@@ -19,7 +19,7 @@ from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import apt, desired, facts, owners, sockets
-from flask_apachectl.serve import hooks, units
+from flask_apachectl.serve import collector, hooks, units
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,8 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
     """Answer all that a run needs to know of the host.
 
     The question is a JSON object on standard input: ``app``, ``user``, ``python`` (interpreter), ``packages`` (names),
-    ``calendars`` (of timers), ``logs`` (paths), ``tls`` (paths of a certificate, its chain and its key).
+    ``calendars`` (of timers), ``logs`` (paths), ``tls`` (paths of a certificate, its chain and its key), ``textfile``
+    (a directory for metrics).
     """
     question = json.load(sys.stdin)
     name = question["app"] if APP_NAME.fullmatch(str(question["app"])) else "-"
@@ -70,6 +71,7 @@ def inspect(_options: argparse.Namespace) -> dict[str, Any]:
         "logs_unsafe": {path: why for path in question["logs"] if (why := owners.not_only_root(path, users))},
         "configuration": others.configuration(),
         "tls": certificates.on_host(question["tls"]) if question["tls"] else None,
+        "textfile_missing": bool(question["textfile"]) and not Path(question["textfile"]).is_dir(),
         "calendars_wrong": [text for text in question["calendars"] if not facts.is_calendar(str(text))],
         "modules_built": [str(path) for path in paths.LIB.glob("mod_wsgi-*.so")],
         **state(name),
@@ -188,7 +190,9 @@ def _not_shared(app: App) -> Iterator[str]:
     except RefusedError as error:
         yield str(error).partition("\n")[0]
         return
-    yield from (str(each.path) for each in wanted if desired.difference(each))
+    yield from (str(each.path) for each in [*wanted, *collector.wanted(together)] if desired.difference(each))
+    if collector.is_idle(together):
+        yield f"{collector.TIMER} does not run as its file says"
     if builders.is_shared_one_unused():
         yield f"the Unix user {paths.SHARED_BUILD_USER}"
     yield from site.misplaced(together, app.name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import paths, releases, routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import units
-from flask_apachectl.serve.logs import Log
+from flask_apachectl.serve.logs import Log, rotated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from flask_apachectl.app import App
 
 BLOCK = 65536  # bytes of a file that are read at once, from its end
-COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 EVERY = 0.3  # seconds between two looks for new lines
 # When a line was written: a pattern of it, and its format.
 MOMENTS = (
@@ -100,12 +99,7 @@ def last_of(path: Path, count: int) -> list[str]:
     """Return the last lines of a log; if it has fewer, also of the files that it was before it was rotated."""
     lines: list[str] = []
     with contextlib.suppress(OSError):
-        now = path.stat() if path.exists() else None
-        named = {*path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.stem}.*{path.suffix}")}
-        older = [each for each in named if each.suffix not in COMPRESSED]
-        older = [each for each in older if now is None or each.stat().st_ino != now.st_ino]
-        older.sort(key=lambda each: each.stat().st_mtime, reverse=True)
-        for each in [*([path] if now else []), *older]:
+        for each in [*([path] if path.exists() else []), *reversed(rotated(path))]:
             if len(lines) >= count:
                 break
             lines = end_of(each, count - len(lines)) + lines

@@ -104,9 +104,9 @@ def _read(file: IO[bytes]) -> str:
 
 
 def resident(pids: Sequence[int]) -> int:
-    """Return the resident memory of some processes, in MiB; pages that they share count for each."""
+    """Return the resident memory of some processes, in bytes; pages that they share count for each."""
     pages = 0
     for pid in pids:
         with contextlib.suppress(OSError):
             pages += int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE")

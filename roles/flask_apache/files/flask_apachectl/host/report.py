@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 TELLING = 6  # characters of a secret, below which it may be a part of any text
+TIME = "%Y-%m-%dT%H:%M:%SZ"  # in UTC, as the engine writes it
 LONGEST = 160  # characters of a line in a short text
 LOG_LINES = 15  # shown of the app's error log when a release fails
 LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
@@ -80,7 +81,7 @@ def operator() -> str:
 
 def timestamp() -> str:
     """Return the time in UTC, to the second."""
-    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.now(dt.timezone.utc).strftime(TIME)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from flask_apachectl.host import facts
 
 LISTENING = "0A"  # the state TCP_LISTEN in /proc/net/tcp
+# In /proc/net/unix: the flag of a listener, and the states of a connection before and after it was accepted.
+ACCEPTS, WAITS, ACCEPTED = "00010000", "02", "03"
 ALL = ("0.0.0.0", "::")  # noqa: S104 - addresses of listeners
 
 
@@ -58,6 +60,18 @@ def listening() -> list[Socket]:
         Socket(*place, _program(holders[name][0]), tuple(holders[name])) if name in holders else Socket(*place)
         for name, place in found.items()
     ]
+
+
+def connections() -> dict[str, tuple[int, int]]:
+    """Return how many connections each listening Unix socket has accepted and has open, and how many wait, by paths."""
+    rows = [line.split(maxsplit=7) for line in facts.read(Path("/proc/net/unix")).splitlines()[1:]]
+    named = [(row[7], row[3], row[5]) for row in rows if row[7:]]
+    found = {path: (0, 0) for path, flags, _ in named if flags == ACCEPTS}
+    for path, flags, state in named:
+        if path in found and flags != ACCEPTS:
+            accepted, waiting = found[path]
+            found[path] = (accepted + (state == ACCEPTED), waiting + (state == WAITS))
+    return found
 
 
 def is_local(address: str) -> bool:

@@ -28,12 +28,14 @@ YOUNG = 60.0  # seconds: a pool whose processes all were restarted and are young
 class Visit:
     """What a visitor gets: ``state`` is up, down, or closed (for maintenance); ``told`` says it in words.
 
-    ``ours`` tells whether the app's own configuration answered.
+    ``ours`` tells whether the app's own configuration answered; ``status`` is that of HTTP, 0 without an answer.
     """
 
     state: str
     told: str
     ours: bool = False
+    status: int = 0
+    seconds: float = 0.0  # that the answer took
 
 
 def visit(app: App) -> Visit:
@@ -48,7 +50,8 @@ def _visit_at(app: App, release: str | None, address: str) -> Visit:
     """Ask the app as visitors of an address do, and whose configuration answers there."""
     began = time.monotonic()
     answer = health.ask(app, address=address)
-    milliseconds = 1000 * (time.monotonic() - began)
+    seconds = time.monotonic() - began
+    milliseconds = 1000 * seconds
     ours = bool(server.pid() and server.loaded_at(app, address))
     state, told = "down", f"no answer ({answer.error})"
     if not answer.status:
@@ -66,7 +69,7 @@ def _visit_at(app: App, release: str | None, address: str) -> Visit:
     else:
         state, told = "up", f"{answer.status} in {milliseconds:.0f} ms"
     place = "" if state != "down" or address in visitors.LOOPBACK.values() else f"at {address}: "
-    return Visit(state, place + told, ours=ours)
+    return Visit(state, place + told, ours, answer.status, seconds)
 
 
 def of_pool(app: App, slot: str, visited: Visit) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def of_pool(app: App, slot: str, visited: Visit) -> dict[str, Any]:
         "age": round(time.clock_gettime(time.CLOCK_BOOTTIME) - began),
         "restarts": 0 if app.site.strategy == "rolling" and len(again) < len(own) else len(again),
         "pids": pids,
-        "resident_mib": programs.resident(pids),
+        "resident_mib": programs.resident(pids) // 2**20,
     }
 
 

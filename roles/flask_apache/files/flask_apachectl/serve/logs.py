@@ -16,8 +16,24 @@ if TYPE_CHECKING:
 
     from flask_apachectl.app import App
 
+COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
+LONGEST_LINE = 2**18  # bytes of a line that Apache writes: a request line and its headers, escaped
 # A line of an access log; 501 is a refused websocket.
 SERVER_ERROR = re.compile(r'[^"]*(?:""[^"]*)?"(?:[^"\\]|\\.)*" 5(?!01)\d\d ')
+
+
+def rotated(path: Path) -> list[Path]:
+    """Return the files that a log was before it was rotated, oldest first, without those that are compressed."""
+    files = {}  # by their inodes: a file may have several names
+    for each in {*path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.stem}.*{path.suffix}")} - {path}:
+        with contextlib.suppress(FileNotFoundError):
+            status = each.stat()
+            if each.suffix not in COMPRESSED:
+                files[status.st_dev, status.st_ino] = (status.st_mtime_ns, each)
+    with contextlib.suppress(FileNotFoundError):
+        now = path.stat()
+        files.pop((now.st_dev, now.st_ino), None)
+    return [each for _, each in sorted(files.values())]
 
 
 class Log:

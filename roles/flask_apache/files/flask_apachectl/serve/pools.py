@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from flask_apachectl import paths, slots
 from flask_apachectl.apache import server
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import report
+from flask_apachectl.host import facts, report, sockets
 from flask_apachectl.serve import units
 
 if TYPE_CHECKING:
@@ -60,6 +60,22 @@ def daemon_processes(app: App) -> list[DaemonProcess]:
         if owner and owner[1] == uid and slot in paths.SLOTS:
             found.append(DaemonProcess(int(process.name), slot, int(fields[19]) / ticks, loading=fields[17] == "1"))
     return found
+
+
+def requests(app: App) -> dict[str, tuple[int, int]]:
+    """Return how many requests each slot's pool has accepted and not finished, and how many wait for a free thread.
+
+    mod_wsgi has a connection for each, to the pool's socket. It names the sockets after Apache's process, the app's
+    user, and the pools' order in the configuration. Where that does not fit, such as without Apache, nothing is told.
+    """
+    user = facts.user(app.site.user)
+    own = re.compile(rf"{server.SOCKETS}/wsgi\.{server.pid()}\.u{user['uid'] if user else None}\.(\d+)\.sock")
+    found = sorted(
+        (int(name[1]), told) for path, told in sockets.connections().items() if (name := own.fullmatch(path))
+    )
+    return (
+        {slot: told for slot, (_, told) in zip(app.slots, found, strict=True)} if len(found) == len(app.slots) else {}
+    )
 
 
 def is_outdated(app: App, process: DaemonProcess) -> bool:
