@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.support.load import Visitors
 
 MD = "/etc/apache2/md"
-TIMER = "flask-apache-certificates.timer"
+TIMER = "flask-apachectl-certificates.timer"
 OWN = issue("before", ("before.example.com",))
 
 
@@ -163,7 +163,7 @@ def expect_renewal(host: Host, authority: Authority) -> None:
         found = crowds(host, stack)
         assert wait_until(lambda: staged(host), 60)
         assert shown(host) == old
-        host.run("systemctl start flask-apache-certificates.service")
+        host.run("systemctl start flask-apachectl-certificates.service")
         assert shown(host) != old
         assert authority.is_issuer(shown(host))
         time.sleep(1)

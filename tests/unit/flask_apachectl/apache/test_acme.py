@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from flask_apachectl import paths
 from flask_apachectl.apache import acme, certificates
-from flask_apachectl.host.desired import Change, Directory, File, Link, make
+from flask_apachectl.host.desired import Directory, File, Link, make
 from tests.support.certificates import issue
 from tests.unit.flask_apachectl.samples import shop
 
@@ -99,31 +98,16 @@ def test_a_damaged_record_says_nothing(store: Path, text: str) -> None:
     assert (acme.is_staged(SITE), acme.problem(SITE)) == (False, "")
 
 
-def applied(*sites: Site) -> list[str]:
-    """Make what these sites need together; return the names of what is there."""
-    for step in acme.shared(sites):
-        make(step)
-    found = [*paths.UNITS.rglob("*"), *paths.HTTPS.glob("*")]
-    return sorted(path.name for path in found if not path.is_dir())
-
-
-def test_the_timer_is_there_while_an_app_needs_it(store: Path) -> None:
+def test_a_flag_goes_with_its_authority(store: Path) -> None:
     assert store.name == "md"
-    plain = shop().site
-    units = [f"{acme.NAME}.service", f"{acme.NAME}.timer", f"{acme.NAME}.timer"]
-    assert applied(plain) == []
-    assert applied(SITE, plain) == units
     assert SITE.https_flag is not None
     SITE.https_flag.write_text("1")
-    assert applied(SITE) == [*units, SITE.https_flag.name]
-    assert applied(replace(SITE, acme="https://other.example.net/dir")) == units, "another authority's is to come"
-    assert applied(plain) == []
-
-
-def test_without_systemd_there_is_no_timer(store: Path) -> None:
-    assert store.name == "md"
-    paths.SYSTEMD.rmdir()
-    assert applied(SITE) == []
+    plain = shop().site
+    assert acme.users({"shop": SITE, "blog": plain}) == [SITE]
+    assert acme.left({"shop": SITE}) == []
+    other = replace(SITE, acme="https://other.example.net/dir")
+    for apps in ({"shop": other}, {"shop": plain}, {}):
+        assert acme.left(apps) == [Link(SITE.https_flag)]
 
 
 def test_a_deserted_virtual_hosts_certificate_goes(store: Path) -> None:
@@ -133,18 +117,3 @@ def test_a_deserted_virtual_hosts_certificate_goes(store: Path) -> None:
     assert acme.left_by("www.example.com-443", {"other.example.com"}) == [
         Link(store / place / "www.example.com") for place in ("domains", "challenges")
     ]
-
-
-def test_systemd_is_told_of_the_timer_only(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert store.name == "md"
-    told: list[str] = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: told.append(" ".join(command)))
-    changes = [Change(f"{paths.UNITS}/{acme.NAME}.timer", "", "x")]
-    acme.let_timer_run([Change("/etc/other", "", "x")])
-    assert told == []
-    acme.let_timer_run(changes)
-    assert told == [f"systemctl stop {acme.NAME}.timer", "systemctl daemon-reload"]
-    told.clear()
-    (paths.UNITS / f"{acme.NAME}.timer").write_text("")
-    acme.let_timer_run(changes)
-    assert told == ["systemctl daemon-reload", f"systemctl start {acme.NAME}.timer"]

@@ -116,9 +116,6 @@ def test_apps_that_are_declared(bare: Path) -> None:
         "mount": "/",
         "python": "/usr/bin/python3",
         "python_version": "3.11",
-        "https_port": 0,
-        "tls": False,
-        "certificate": "",
     }
     assert {name: value for name, value in old.items() if value is not None} == first
 

@@ -7,9 +7,7 @@ virtual host without any would answer 503.
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import paths
@@ -18,24 +16,25 @@ from flask_apachectl.host import facts
 from flask_apachectl.host.desired import Directory, File, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from flask_apachectl.declaration import Site
-    from flask_apachectl.host.desired import Change, Wanted
+    from flask_apachectl.host.desired import Wanted
 
-SERVICE = """# Made by flask-apachectl
+NAME, VARIABLE = "flask-apachectl-certificates", "flask_apache_tls: acme"
+SERVICE = """
 [Unit]
-Description=Let Apache use the certificates that it has renewed
+Description=flask-apachectl: let Apache load the certificates that it has renewed
 After=apache2.service
 
 [Service]
 Type=oneshot
-ExecStart=/usr/local/bin/flask-apachectl certificates
+ExecStart={engine} certificates
 """
-TIMER = """# Made by flask-apachectl
+TIMER = """
 [Unit]
-Description=Look for certificates that Apache has renewed
+Description=flask-apachectl: when to look for certificates that Apache has renewed
 
 [Timer]
 OnActiveSec=1min
@@ -45,7 +44,6 @@ RandomizedDelaySec=30
 [Install]
 WantedBy=timers.target
 """
-NAME = "flask-apache-certificates"
 
 
 def store() -> Path:
@@ -111,16 +109,20 @@ def _job(site: Site, place: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def shared(apps: Iterable[Site]) -> list[Wanted]:
-    """Return what all apps with such certificates need together: a timer that reloads Apache after a renewal."""
-    flags = {site.https_flag for site in apps if site.acme}
-    units = [paths.UNITS / f"{NAME}.{kind}" for kind in ("service", "timer")]
-    link = paths.UNITS / "timers.target.wants" / f"{NAME}.timer"
-    stale: list[Wanted] = [Link(path) for path in sorted(paths.HTTPS.glob("*")) if path not in flags]
-    if not flags or not paths.SYSTEMD.is_dir():
-        return [*stale, *(Link(path) for path in (link, *units) if os.path.lexists(path))]
-    texts = [File(path, text.encode()) for path, text in zip(units, (SERVICE, TIMER), strict=True)]
-    return [*stale, *texts, Directory(link.parent, "root", "root", 0o755), Link(link, f"../{NAME}.timer")]
+def users(apps: Mapping[str, Site]) -> list[Site]:
+    """Return the apps with such certificates, for which a timer of the host lets Apache load what is renewed."""
+    return [site for site in apps.values() if site.acme]
+
+
+def service(_apps: Mapping[str, Site]) -> str:
+    """Return the text of the timer's service."""
+    return SERVICE.format(engine=paths.ENGINE)
+
+
+def left(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return the files that redirect visitors for a server name or an authority that no app has any more."""
+    flags = {site.https_flag for site in users(apps)}
+    return [Link(path) for path in sorted(paths.HTTPS.glob("*")) if path not in flags]
 
 
 def left_by(host: str, used: Iterable[str]) -> list[Wanted]:
@@ -128,13 +130,3 @@ def left_by(host: str, used: Iterable[str]) -> list[Wanted]:
     name = host.rpartition("-")[0]
     found = [store() / place / name for place in ("domains", "staging", "challenges")]
     return [Link(path) for path in found if name not in used and path.is_dir()]
-
-
-def let_timer_run(changes: Iterable[Change]) -> None:
-    """Let systemd read the timer's files if they have changed, and start it, or stop it when it has gone."""
-    if any(NAME in change.path for change in changes):
-        is_wanted = (paths.UNITS / f"{NAME}.timer").exists()
-        begin: tuple[tuple[str, ...], ...] = (("daemon-reload",), ("start", f"{NAME}.timer"))
-        end = (("stop", f"{NAME}.timer"), ("daemon-reload",))
-        for command in begin if is_wanted else end:
-            subprocess.run(["systemctl", *command], check=False, capture_output=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
-from flask_apachectl.apache import acme, neighbours, others, proof, rotation, server, site
+from flask_apachectl.apache import neighbours, others, proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
 from flask_apachectl.commands import request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, owners, report
 from flask_apachectl.host.desired import Change, Directory, File, Link
-from flask_apachectl.serve import collector, units
+from flask_apachectl.serve import timers, units
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     wanted = _without_somebodys(request.of_json(request.read()))
     app = wanted.app
     if options.plan:
-        steps = [*acme.shared(_apps(wanted).values()), *_apache_steps(wanted), *collector.wanted(_apps(wanted))]
+        steps = [*_apache_steps(wanted), *timers.wanted(_apps(wanted))]
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
@@ -49,9 +49,8 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         differing = _changes(steps)
         if differing:
             _prove(wanted, steps)
-        timer = acme.shared(_apps(wanted).values())
-        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *timer]) + differing
-        changes += _changes(collector.wanted(_apps(wanted)))
+        changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted)]) + differing
+        changes += _changes(timers.wanted(_apps(wanted)))
         was_killed = _is_pending(app)
         if not rotation.is_diverted() and any(each.path == rotation.ROTATION for each in wanted.files):
             rotation.divert()
@@ -59,21 +58,20 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
         if changes:
             make([_declaration(wanted, pending=True)])
         replace_entry(app, wanted.files)
-        make([*wanted.files, *timer, *steps])
-        acme.let_timer_run(changes)
+        make([*wanted.files, *steps])
         if builders.is_shared_one_unused():
             builders.remove_shared_one()
             changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
         others.forget()
         loaded = _load(app, differing, was_killed=was_killed)
-        started = collector.install(_apps(wanted))
+        started = timers.install(_apps(wanted))
         make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
     if loaded and not changes:
         answer["msg"] = "Apache had not loaded its configuration; it has now"
     elif started and not changes:
-        answer["msg"] = f"{collector.TIMER} did not run; it does now"
-    return {**answer, "changed": bool(changes) or loaded or started, "reloaded": loaded}
+        answer["msg"] = f"started {' and '.join(started)}"
+    return {**answer, "changed": bool(changes) or loaded or bool(started), "reloaded": loaded}
 
 
 def _without_somebodys(wanted: Request) -> Request:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import environments, history, lock, paths, releases, routing, slots, venvs, wheelhouses
-from flask_apachectl.apache import acme, certificates, others, server, site
+from flask_apachectl.apache import certificates, others, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import apt, desired, facts, owners, sockets
-from flask_apachectl.serve import collector, hooks, units
+from flask_apachectl.serve import hooks, timers, units
 
 if TYPE_CHECKING:
     import argparse
@@ -186,13 +186,12 @@ def _not_shared(app: App) -> Iterator[str]:
     """Yield the links that differ which depend on all apps of the host."""
     try:
         together = {**site.sites(but=app.name), app.name: app.site}
-        wanted = [*site.shared(together), *acme.shared(together.values())]
+        wanted = [*site.shared(together), *timers.wanted(together)]
     except RefusedError as error:
         yield str(error).partition("\n")[0]
         return
-    yield from (str(each.path) for each in [*wanted, *collector.wanted(together)] if desired.difference(each))
-    if collector.is_idle(together):
-        yield f"{collector.TIMER} does not run as its file says"
+    yield from (str(each.path) for each in wanted if desired.difference(each))
+    yield from (f"{timer} does not run as its file says" for timer in timers.idle(together))
     if builders.is_shared_one_unused():
         yield f"the Unix user {paths.SHARED_BUILD_USER}"
     yield from site.misplaced(together, app.name)

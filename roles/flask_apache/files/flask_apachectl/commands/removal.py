@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
-from flask_apachectl.apache import acme, others, proof, rotation, server, site
+from flask_apachectl.apache import others, proof, rotation, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
-from flask_apachectl.serve import collector, pools, units
+from flask_apachectl.serve import pools, timers, units
 
 if TYPE_CHECKING:
     import argparse
@@ -40,14 +40,13 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
         others.forget()
         left = site.sites(but=app.name)
         steps = site.wanted(left, app.name, None) if paths.APACHE.is_dir() else []
-        timer = [change for change in map(desired.difference, acme.shared(left.values())) if change]
         differing = [change for change in map(desired.difference, steps) if change]
-        collected = [change for change in map(desired.difference, collector.wanted(left)) if change]
+        collected = [change for change in map(desired.difference, timers.wanted(left)) if change]
         ending = units.running(app, all_of_them=True) if paths.SYSTEMD.is_dir() else []
         processes = pools.own_processes(app)
         last = is_last(app)
         doomed = [path for path in traces(app, last=last, data=asked["data"]) if path.exists() or path.is_symlink()]
-        gone = [*(change.path for change in [*differing, *timer, *collected]), *ending, *map(str, doomed)]
+        gone = [*(change.path for change in [*differing, *collected]), *ending, *map(str, doomed)]
         diff = [change.shown() for change in [*differing, *collected]]
         if options.plan:
             verb = "would remove" if gone or processes else "there is nothing to remove of"
@@ -58,10 +57,8 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
             others.forget()
         if (differing or pools.daemon_processes(app)) and server.pid() is not None:
             server.load(app, "", restart=False)
-        apply.make(acme.shared(left.values()))
-        acme.let_timer_run(timer)
         pools.end_all(app)
-        collector.install(left)
+        timers.install(left)
         _remove_files(app, doomed, last=last, data=asked["data"])
     return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"removed {app.name}"}
 
