@@ -35,6 +35,10 @@ DECLARED: dict[str, Any] = {
     "access_log": "/nowhere/access.log",
     "error_log": "/nowhere/error.log",
     "manage_service": False,
+    "harden_server": True,
+    "sandbox": "auto",
+    "sandbox_without": [],
+    "sandbox_writable": [],
     "environment_secrets": ["*TOKEN*"],
     "python_version": "3.11",
     # Spec

@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 from flask_apachectl.errors import RefusedError
 
 FORMAT = 3
-WITHOUT_TLS = 2  # the format before
+# What the format before has not: nothing is hardened for an app until a run of this version has declared it.
+FORMER = 2
+SINCE = {
+    "https_port": 0,
+    "certificate": "",
+    "harden_server": False,
+    "sandbox": "none",
+    "sandbox_without": [],
+    "sandbox_writable": [],
+}
 Record = TypeVar("Record")
 
 
@@ -81,6 +90,10 @@ class Site:
     access_log: str
     error_log: str
     manage_service: bool
+    harden_server: bool
+    sandbox: str  # auto, always, none
+    sandbox_without: tuple[str, ...]
+    sandbox_writable: tuple[str, ...]
     environment_secrets: tuple[str, ...]
     python_version: str
 
@@ -185,8 +198,8 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
-    if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
-        return {**value, "format": FORMAT, "site": {"https_port": 0, "certificate": "", **value["site"]}}
+    if found == FORMER and isinstance(value.get("site"), dict):
+        return {**value, "format": FORMAT, "site": {**SINCE, **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     return value

@@ -19,6 +19,7 @@ HOST_LOCK = Path("/run/flask-apache.lock")
 VAR_LOG = Path("/var/log/flask-apache")
 LIB = Path("/usr/local/lib/flask-apache")
 APACHE = Path("/etc/apache2")
+HARDENED = "flask-apache-harden_server.conf"  # in Apache's configuration; no app's name has an underscore
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
 SLOTS = ("blue", "green")
 READABLE_TO_THE_APP = 0o750  # with the app's group

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import paths
-from flask_apachectl.apache import neighbours, others, site
+from flask_apachectl.apache import hardening, neighbours, others, site
 from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -111,7 +111,7 @@ def test_apps_below_one_name_share_a_virtual_host(host: Apaches) -> None:
     assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
     host.remove("shop")
     assert listed(vhost) == ["993-forum.conf"]
-    assert enabled("conf") == ["flask-apache-forum.conf", "flask-apache.conf"]
+    assert enabled("conf") == ["flask-apache-forum.conf", "flask-apache.conf", hardening.ENABLED]
     host.remove("forum")
     assert not vhost.exists()
     assert not [name for name in tree(paths.APACHE) if "flask-apache" in name]

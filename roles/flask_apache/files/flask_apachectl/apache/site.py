@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
-from flask_apachectl.apache import certificates, neighbours, others
+from flask_apachectl.apache import certificates, hardening, neighbours, others
 from flask_apachectl.apache.neighbours import MAIN, Place
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
@@ -44,6 +44,7 @@ class Declared:
     pools: tuple[Path, str]
     vhosts: Mapping[str, Mapping[str, str]]  # each with the directive Listen ("listen"), or without ("plain")
     server: str  # what mod_wsgi is told for the whole Apache
+    harden_server: str  # what else the whole Apache is told, unless an app turns it off
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
     certificate: str = ""  # in PEM, with its chain
@@ -62,7 +63,8 @@ def sites(*, but: str) -> dict[str, Site]:
         try:
             mapping = read_json(path)
             if isinstance(mapping, dict) and "format" not in mapping:  # of the first version: the same names, flat
-                mapping = {"format": declaration.FORMAT, "site": {k: mapping.get(k) for k in Site.__annotations__}}
+                known = {name: mapping[name] for name in Site.__annotations__ if name in mapping}
+                mapping = {"format": declaration.FORMER, "site": known}
             found[name] = declaration.read(Site, declaration.expect_format(mapping, str(path)).get("site"), str(path))
         except (DamagedError, FileNotFoundError) as error:
             problem = str(error) if isinstance(error, DamagedError) else f"{path} is missing"
@@ -89,7 +91,7 @@ def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> li
     ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
     """
     own_part = own(name, apps, declared) if declared else []
-    return [*own_part, *shared(apps), *_left_behind(apps, name, declared)]
+    return [*own_part, *shared(apps, is_declared=declared is not None), *_left_behind(apps, name, declared)]
 
 
 def own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
@@ -97,9 +99,13 @@ def own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]
     return [*_module_links(declared), *_own(name, apps, declared)]
 
 
-def shared(apps: Mapping[str, Site]) -> list[Wanted]:
-    """Return what depends on all apps: which virtual hosts are enabled, and what answers for all other names."""
-    return [*_main_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
+def shared(apps: Mapping[str, Site], *, is_declared: bool = False) -> list[Wanted]:
+    """Return what depends on all apps: what is hardened, which virtual hosts are enabled, and what all others get.
+
+    ``is_declared`` tells that an app's own files come before.
+    """
+    hardened = [*hardening.wanted(apps, is_declared=is_declared), *hardening.unit(apps)]
+    return [*hardened, *_main_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
@@ -175,6 +181,7 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         hosts[place.host] = text.replace(ADDRESSES, _addresses(apps, place, found))
     secrets = _certificate(apps, places[0], declared)
     texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
+    texts += [declared.harden_server] if apps[name].harden_server else []
     mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
     directory = paths.ETC / "vhosts" / places[0].host
     available = paths.APACHE / "conf-available"
@@ -184,6 +191,7 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         *(Directory(path.parent, "root", "root", 0o755) for path, _ in declared.fragments.values()),
         *(secrets or (Link(directory / name) for name in (certificates.CERTIFICATE, certificates.KEY))),
         File(available / "flask-apache.conf", server.encode()),
+        File(available / paths.HARDENED, declared.harden_server.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
         *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),
         *(File(_available(host), text.encode()) for host, text in hosts.items()),
