@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
 from flask_apachectl.apache import certificates, hardening, neighbours, others
-from flask_apachectl.apache.neighbours import MAIN, Place
+from flask_apachectl.apache.neighbours import MAIN, NONE, Place, needs_none
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
 from flask_apachectl.errors import RefusedError
@@ -32,6 +32,7 @@ ADDRESSES = "@ADDRESSES@"  # in a virtual host: where its addresses are to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
 STOCK = others.STOCK  # its link is not recorded: somebody may enable or disable it by hand
 STOCK_PORT = 80
+NOWHERE = "none_"  # the directory of the certificate for unknown names; no host name has a _
 CONFIGURED = ("ssl",)  # modules that are enabled with their own configuration
 REPLACED = "flask-apache-replaced.conf"  # keeps the link of the distribution's page while an app is the default
 
@@ -105,7 +106,7 @@ def shared(apps: Mapping[str, Site], *, is_declared: bool = False) -> list[Wante
     ``is_declared`` tells that an app's own files come before.
     """
     hardened = [*hardening.wanted(apps, is_declared=is_declared), *hardening.unit(apps)]
-    return [*hardened, *_main_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
+    return [*hardened, *_main_servers(apps), *_no_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
@@ -220,10 +221,33 @@ def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
         text = neighbours.main_server(found, port, names)
         steps.append(File(paths.APACHE / "sites-available" / file, text.encode()))
         steps.append(Link(paths.APACHE / "sites-enabled" / f"zy-{file}", f"../sites-available/{file}"))
-    for path in sorted(paths.APACHE.glob(f"sites-available/{MAIN}*.conf")):
-        if path.name not in {f"{MAIN}{port}.conf" for port in ports}:
-            steps += [Link(paths.APACHE / "sites-enabled" / f"zy-{path.name}"), Link(path)]
-    return steps
+    return [*steps, *_unneeded(MAIN, ports)]
+
+
+def _no_servers(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return what answers for unknown names on the ports that only the apps have."""
+    found, steps = others.read(), list[Wanted]()
+    places = [each for each in neighbours.all_places(apps.values()) if needs_none(found, each.port, apps.values())]
+    secure = {place.port for place in places if place.is_secure}
+    directory, pair = paths.ETC / "vhosts" / NOWHERE, None
+    if secure:
+        files = certificates.self_signed(directory, (neighbours.NO_NAME,))
+        pair = (files[0].path, files[1].path)
+        steps += [Directory(directory, "root", "root", 0o755), *files]
+    for port in sorted({place.port for place in places}):
+        file = f"{NONE}{port}.conf"
+        text = neighbours.no_server(port, pair if port in secure else None)
+        steps.append(File(paths.APACHE / "sites-available" / file, text.encode()))
+        steps.append(Link(paths.APACHE / "sites-enabled" / f"zy-{file}", f"../sites-available/{file}"))
+    steps += _unneeded(NONE, {place.port for place in places})
+    return steps if secure else [*steps, Link(directory)]
+
+
+def _unneeded(kind: str, ports: set[int]) -> list[Wanted]:
+    """Return the removal of such virtual hosts on all other ports."""
+    kept = {f"{kind}{port}.conf" for port in ports}
+    unneeded = [each for each in sorted(paths.APACHE.glob(f"sites-available/{kind}*.conf")) if each.name not in kept]
+    return [Link(each) for path in unneeded for each in (paths.APACHE / f"sites-enabled/zy-{path.name}", path)]
 
 
 def _virtual_hosts(apps: Mapping[str, Site]) -> list[Wanted]:
@@ -280,11 +304,11 @@ def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None)
         if found and (found[1] not in apps or (found[1] == name and path not in kept)):
             steps.append(Link(path))
     hosts = {place.host for place in neighbours.all_places(apps.values())}
-    deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {
+    deserted = {path.name for path in paths.ETC.glob("vhosts/*") if path.name != NOWHERE} | {
         found[1]
         for path in paths.APACHE.glob("sites-available/flask-apache-*.conf")
         if path.name != REPLACED
-        and MAIN not in path.name
+        and not path.name.startswith((MAIN, NONE))
         and (found := re.fullmatch(r"flask-apache-(.*)\.conf", path.name))
     }
     for host in sorted(deserted - hosts):
