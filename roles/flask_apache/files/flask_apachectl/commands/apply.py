@@ -228,11 +228,19 @@ def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
     if not differing and not was_killed and server.loaded(app) == digest:
         return False
     other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
-    limited = unit and (hardening.is_in_effect(server.pid()) or _serves_nobody(app))
+    limited = unit and (_is_changed_at_once() or _serves_nobody(app))
     if unit and not limited:
         report.say("keep    Apache running: its sandbox changes when it starts next (`systemctl restart apache2`)")
     server.load(app, digest, restart=other or limited)
     return True
+
+
+def _is_changed_at_once() -> bool:
+    """Tell whether Apache restarts for its sandbox: it has one that the apps need to be another, or to be gone.
+
+    Where it goes because of other people's sites, it is not worth an interruption to them.
+    """
+    return hardening.is_in_effect(server.pid()) and ((paths.UNITS / hardening.DROP_IN).exists() or others.are_none())
 
 
 def _serves_nobody(app: App) -> bool:
