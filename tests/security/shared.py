@@ -66,6 +66,9 @@ def write_source(directory: Path) -> Path:
     """Write the apps' source, with a static file. Returns the directory."""
     (directory / "static").mkdir(parents=True)
     (directory / "static/page.css").write_text("a { color: red }\n" * 100)
+    for path in (".htaccess", ".htpasswd", ".git/config", ".svn/entries"):
+        (directory / "static" / path).parent.mkdir(exist_ok=True)
+        (directory / "static" / path).write_text("secret")
     shutil.copy(Path(__file__).with_name("app.py"), directory)
     return directory
 
