@@ -38,7 +38,8 @@ def files(derived: Derived) -> dict[str, Template]:
             for host, variants in vhosts(derived).items()
             for name, file in variants.items()
         },
-        **{each.template: each for each in (server(), harden_server())},
+        server().template: server(),
+        **{f"{each.template}:{name}": each for name, each in harden_server().items()},
     }
 
 

@@ -104,8 +104,11 @@ def test_headers_are_set_where_the_app_has_not_set_them(rendered: Rendered, case
 
 def test_what_concerns_the_whole_apache_is_in_one_file(rendered: Rendered) -> None:
     """A visitor of another site could notice the rest."""
-    text = rendered["defaults"]["apache/harden_server.conf.j2"]
-    assert {line.split()[0] for line in lines(text)} == {"ServerTokens", "TraceEnable", "HttpProtocolOptions"}
+    plain, sized = (rendered["defaults"][f"apache/harden_server.conf.j2:{variant}"] for variant in ("plain", "sized"))
+    assert {line.split()[0] for line in lines(plain)} == {"ServerTokens", "TraceEnable", "HttpProtocolOptions"}
+    added = [line.split()[0] for line in lines(sized)[len(lines(plain)) :]]
+    sizes = ["ThreadsPerChild", "MinSpareThreads", "MaxSpareThreads", "MaxRequestWorkers"]
+    assert added == ["<IfModule", *sizes, "</IfModule>"]
 
 
 def test_embedded_mode_stays_allowed(rendered: Rendered) -> None:

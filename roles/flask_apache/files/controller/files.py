@@ -96,9 +96,16 @@ def server() -> Template:
     return Template("apache/server.conf.j2", f"{APACHE}/conf-available/flask-apache.conf")
 
 
-def harden_server() -> Template:
-    """Return what is hardened of the whole Apache; all apps decide whether it is enabled."""
-    return Template("apache/harden_server.conf.j2", f"{APACHE}/conf-available/{HARDENED}")
+def harden_server() -> dict[str, Template]:
+    """Return what is hardened of the whole Apache; all apps decide whether it is enabled.
+
+    The engine chooses a variant: somebody may have sized Apache.
+    """
+    path = f"{APACHE}/conf-available/{HARDENED}"
+    return {
+        variant: Template("apache/harden_server.conf.j2", path, variables={"sized": sized})
+        for variant, sized in (("sized", True), ("plain", False))
+    }
 
 
 def wsgi_load(derived: Derived) -> Template | None:

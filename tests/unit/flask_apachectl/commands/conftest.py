@@ -130,7 +130,7 @@ class Machine:
                 "pools": {"path": str(paths.APACHE / f"conf-available/flask-apache-{name}.conf"), "content": "pools\n"},
                 "vhosts": {host: {"plain": "plain\n", "listen": "listen\n"} for host in hosts},
                 "server": "server\n",
-                "harden_server": "hardened\n",
+                "harden_server": {"sized": "hardened\n", "plain": "hardened\n"},
                 "modules": ["headers", "rewrite"],
                 "wsgi_load": wsgi_load,
                 "certificate": "certificate\n" if own.https_port else "",

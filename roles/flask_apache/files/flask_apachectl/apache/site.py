@@ -45,7 +45,7 @@ class Declared:
     pools: tuple[Path, str]
     vhosts: Mapping[str, Mapping[str, str]]  # each with the directive Listen ("listen"), or without ("plain")
     server: str  # what mod_wsgi is told for the whole Apache
-    harden_server: str  # what else the whole Apache is told, unless an app turns it off
+    harden_server: Mapping[str, str]  # what else the whole Apache is told, with its size ("sized") or not ("plain")
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
     certificate: str = ""  # in PEM, with its chain
@@ -182,7 +182,8 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         hosts[place.host] = text.replace(ADDRESSES, _addresses(apps, place, found))
     secrets = _certificate(apps, places[0], declared)
     texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
-    texts += [declared.harden_server] if apps[name].harden_server else []
+    hardened = declared.harden_server["plain" if others.has_own_size() else "sized"]
+    texts += [hardened] if apps[name].harden_server else []
     mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
     directory = paths.ETC / "vhosts" / places[0].host
     available = paths.APACHE / "conf-available"
@@ -192,7 +193,7 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         *(Directory(path.parent, "root", "root", 0o755) for path, _ in declared.fragments.values()),
         *(secrets or (Link(directory / name) for name in (certificates.CERTIFICATE, certificates.KEY))),
         File(available / "flask-apache.conf", server.encode()),
-        File(available / paths.HARDENED, declared.harden_server.encode()),
+        File(available / paths.HARDENED, hardened.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
         *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),
         *(File(_available(host), text.encode()) for host, text in hosts.items()),
