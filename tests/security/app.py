@@ -56,9 +56,11 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Itera
     headers = {"/own": OWN, "/frames": FRAMES}.get(path, [])
     if path == "/large":
         start_response(status, [("Content-Type", "application/octet-stream")])
-        return [CHUNK] * 64
+        return [CHUNK] * 8
     if path == "/read":
         body = str(len(environ["wsgi.input"].read()))
+    elif path == "/complain":
+        print("a complaint", file=environ["wsgi.errors"])
     elif path == "/host":
         body = json.dumps(surroundings())
     elif path == "/method":

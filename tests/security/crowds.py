@@ -20,13 +20,14 @@ DRIP_SECONDS = 3.0  # from one byte to the next
 SMALL_BUFFER = 4096  # bytes that a slow reader takes at a time
 
 
-def attack(ip: str, host: str, kind: str, path: str = "/", *, clients: int = 1000, port: int = 80) -> dict[str, Any]:
-    """Let clients keep a host waiting, and 40 visitors ask meanwhile.
+def attack(ip: str, host: str, kind: str, path: str, *, at: tuple[str, int] | None = None) -> dict[str, Any]:
+    """Let 1,000 clients keep a host waiting, and 40 visitors ask meanwhile.
 
-    Returns how many clients were ``connected`` when the first visitor came, how many visitors were ``served``, and the
-    ``slowest`` of these in seconds.
+    The clients ask ``at`` another name and port, if it is given, for the path. Returns how many were ``connected`` when
+    the first visitor came, how many visitors were ``served``, and the ``slowest`` of these in seconds.
     """
-    orders = {"ip": ip, "host": host, "kind": kind, "path": path, "clients": clients, "port": port}
+    attacked, port = at or (host, 80)
+    orders = {"ip": ip, "host": host, "attacked": attacked, "port": port, "kind": kind, "path": path, "clients": 1000}
     command = [sys.executable, "-m", "tests.security.crowds"]
     done = subprocess.run(
         command, input=json.dumps(orders), capture_output=True, text=True, cwd=ROOT, timeout=180, check=True
@@ -40,7 +41,8 @@ class Crowd:
 
     def __init__(self, orders: dict[str, Any]) -> None:
         self.orders = orders
-        self.address = (orders["ip"], orders["port"])
+        self.address = (orders["ip"], 80)
+        self.attacked = (orders["ip"], orders["port"])
         self.connected = 0
         self.ended = asyncio.Event()
 
@@ -48,7 +50,9 @@ class Crowd:
         """Let the clients come within three seconds, and then the visitors, four a second."""
         loop = asyncio.get_running_loop()
         slow = [asyncio.create_task(self.client(number)) for number in range(self.orders["clients"])]
-        await asyncio.sleep(5)
+        deadline = loop.time() + 15  # seconds in which a busy host has started all processes
+        while self.connected < len(slow) and loop.time() < deadline:
+            await asyncio.sleep(0.1)
         connected = self.connected
         visitors = []
         for _ in range(40):
@@ -99,7 +103,7 @@ class Crowd:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         loop = asyncio.get_running_loop()
         try:
-            await loop.sock_connect(connection, self.address)
+            await loop.sock_connect(connection, self.attacked)
             self.connected += 1
             try:
                 await self.dawdle(connection)
@@ -111,9 +115,8 @@ class Crowd:
     async def dawdle(self, connection: socket.socket) -> None:
         """Send or read in drops, until the server closes the connection."""
         loop, kind = asyncio.get_running_loop(), self.orders["kind"]
-        head = (
-            f"{'POST' if kind == 'body' else 'GET'} {self.orders['path']} HTTP/1.1\r\nHost: {self.orders['host']}\r\n"
-        )
+        method, path, name = "POST" if kind == "body" else "GET", self.orders["path"], self.orders["attacked"]
+        head = f"{method} {path} HTTP/1.1\r\nHost: {name}\r\n"
         if kind == "body":
             head += "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100000\r\n\r\na="
         elif kind == "read":

@@ -69,6 +69,7 @@ def write_source(directory: Path) -> Path:
     for path in (".htaccess", ".htpasswd", ".git/config", ".svn/entries"):
         (directory / "static" / path).parent.mkdir(exist_ok=True)
         (directory / "static" / path).write_text("secret")
+    (directory / "static/large.bin").write_bytes(b"x" * 2**20)
     shutil.copy(Path(__file__).with_name("app.py"), directory)
     return directory
 

@@ -107,7 +107,7 @@ def test_what_concerns_the_whole_apache_is_in_one_file(rendered: Rendered) -> No
     plain, sized = (rendered["defaults"][f"apache/harden_server.conf.j2:{variant}"] for variant in ("plain", "sized"))
     assert {line.split()[0] for line in lines(plain)} == {"ServerTokens", "TraceEnable", "HttpProtocolOptions"}
     added = [line.split()[0] for line in lines(sized)[len(lines(plain)) :]]
-    sizes = ["ThreadsPerChild", "MinSpareThreads", "MaxSpareThreads", "MaxRequestWorkers"]
+    sizes = ["ThreadsPerChild", "MinSpareThreads", "MaxSpareThreads", "MaxRequestWorkers", "AsyncRequestWorkerFactor"]
     assert added == ["<IfModule", *sizes, "</IfModule>"]
 
 

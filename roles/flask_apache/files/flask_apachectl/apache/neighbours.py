@@ -25,7 +25,7 @@ NO_NAME = "any-name.flask-apache.invalid"  # stands for all names that no virtua
 
 # How long Apache waits for a client: seconds. In the apps' virtual hosts, too.
 TIMEOUT = 60
-READ_TIMEOUT = "header=10-30,MinRate=500 body=20,MinRate=500"
+READ_TIMEOUT = "header=10-30,MinRate=500 body=10,MinRate=500"
 
 
 class Place(NamedTuple):
@@ -127,6 +127,7 @@ def no_server(port: int, certificate: tuple[Path, Path] | None) -> str:
     """Return a virtual host that has nothing; ``certificate`` and key are for one that speaks TLS."""
     tls = (
         f'    SSLEngine On\n    SSLCertificateFile "{certificate[0]}"\n    SSLCertificateKeyFile "{certificate[1]}"\n'
+        "    SSLProtocol -all +TLSv1.2 +TLSv1.3\n    SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20\n"
         if certificate
         else ""
     )
