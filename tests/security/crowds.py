@@ -51,7 +51,7 @@ class Crowd:
         loop = asyncio.get_running_loop()
         slow = [asyncio.create_task(self.client(number)) for number in range(self.orders["clients"])]
         deadline = loop.time() + 15  # seconds in which a busy host has started all processes
-        while self.connected < len(slow) and loop.time() < deadline:
+        while self.connected < len(slow) and loop.time() < deadline:  # noqa: ASYNC110 - they come and go
             await asyncio.sleep(0.1)
         connected = self.connected
         visitors = []
