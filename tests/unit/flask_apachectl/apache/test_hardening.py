@@ -61,6 +61,17 @@ def test_it_is_on_until_the_last_app_goes(host: Apaches) -> None:
     assert enabled("conf") == []
     assert not has_sandbox()
     assert not list(paths.APACHE.rglob("*harden*"))
+    assert not (paths.APACHE / "md").exists()
+
+
+def test_certificates_of_mod_md_stay(host: Apaches) -> None:
+    """Its directory is there before mod_md is, as it could not be made in the sandbox."""
+    host.deploy("shop")
+    assert f"-{paths.APACHE}/md" in settings()["ReadWritePaths"][0].split()
+    (paths.APACHE / "md/domains").mkdir()
+    assert host.deploy("shop") == []
+    host.remove("shop")
+    assert (paths.APACHE / "md/domains").is_dir()
 
 
 def test_apache_reads_it_after_debians_own_settings() -> None:

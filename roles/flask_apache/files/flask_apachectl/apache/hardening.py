@@ -29,6 +29,7 @@ DROP_IN = "apache2.service.d/flask-apache.conf"  # below systemd's directory
 HEAD = "# Made by flask-apachectl for all of its apps: docs/hardening.md\n\n[Service]\n"
 # What Apache and the modules of Debian write, besides the apps' data and logs.
 WRITABLE = ("/run", "/var/cache/apache2", "/var/lib/apache2", "/var/log")
+CERTIFICATES = "md"  # where mod_md keeps them, below Apache's configuration: it must be there when Apache starts
 HOMES = ("/home", "/root", "/run/user")  # what ProtectHome hides
 # Root starts the daemon processes of other users and signals them, binds port 80, and reads keys of other owners.
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -82,10 +83,14 @@ def unit(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return the file by which systemd limits Apache, where systemd runs it."""
     path = paths.UNITS / DROP_IN
     text = sandbox(apps) if paths.SYSTEMD.is_dir() else ""
+    certificates = paths.APACHE / CERTIFICATES
     if not text:
         is_only = {each.name for each in path.parent.glob("*")} == {path.name}
-        return [Link(path.parent if is_only else path)] if os.path.lexists(path) else []
-    return [Directory(path.parent, "root", "root", 0o755), File(path, text.encode())]
+        is_empty = certificates.is_dir() and not any(certificates.iterdir())
+        goes = [certificates] * is_empty + [path.parent if is_only else path] * os.path.lexists(path)
+        return [Link(each) for each in goes]
+    made = [] if certificates.is_dir() else [Directory(certificates, "root", "root", 0o755)]
+    return [*made, Directory(path.parent, "root", "root", 0o755), File(path, text.encode())]
 
 
 def concerns_unit(changes: Iterable[Change]) -> bool:
@@ -136,7 +141,7 @@ def limits(apps: Mapping[str, Site]) -> Limits | None:
 
 def writable(apps: Mapping[str, Site]) -> list[str]:
     """Return the directories in which Apache and the apps write: where links lead, and each only once."""
-    own = [*map(Path, WRITABLE), paths.VAR_LIB, paths.VAR_LOG]
+    own = [*map(Path, WRITABLE), paths.APACHE / CERTIFICATES, paths.VAR_LIB, paths.VAR_LOG]
     for name, site in apps.items():
         own += [paths.VAR_LIB / name, Path(site.access_log).parent, Path(site.error_log).parent]
         own += map(Path, site.sandbox_writable)
