@@ -54,6 +54,14 @@ CASES = {
         "flask_apache_error_pages.503 must be a file on the control node that can be read, got '/none/503.html'",
         error_pages={"503": "/none/503.html"},
     ),
+    "a setting that the sandbox does not have": case(
+        "flask_apache_sandbox_without[0] must be a setting of the sandbox, such as ProtectHome, got 'ProtectHomes'",
+        sandbox_without=["ProtectHomes"],
+    ),
+    "a relative path for the sandbox": case(
+        "flask_apache_sandbox_writable[0] must be the absolute path of a directory on the host, such as /srv/media",
+        sandbox_writable=["srv/media"],
+    ),
     "a quote in an alias": case(
         "flask_apache_server_aliases[0] must not contain quotes, backslashes or ${, got 'a\"b'", server_aliases=['a"b']
     ),

@@ -20,6 +20,7 @@ suites, in the order of a run without arguments:
   packaging   the role and the collection as archives
   molecule    Molecule's scenarios; `molecule default` for one of them
   hosts       deploys to Docker containers, driven by pytest
+  security    what an attacker gets from such a container
 or
   setup       prepare everything (.venv, Docker, images) and leave Docker running
 
@@ -36,6 +37,7 @@ SUITES = {
     "packaging": "tests/packaging",
     "molecule": "tests/molecule",
     "hosts": "tests/hosts",
+    "security": "tests/security",
 }
 
 # A test of hosts keeps more than one processor busy.

@@ -56,7 +56,7 @@ def reserved_processors(*, alone: bool) -> Iterator[None]:
 
 
 def shared_hosts(node_id: str) -> str:
-    """Return what has the hosts of a test: its file, or its directory below tests/hosts, whose files share them.
+    """Return what has the hosts of a test: its file, or its directory, whose files share them.
 
     >>> shared_hosts("tests/hosts/test_sources.py::test_archive")
     'tests/hosts/test_sources.py'
@@ -65,7 +65,7 @@ def shared_hosts(node_id: str) -> str:
     """
     file = node_id.partition("::")[0]
     directory = file.rpartition("/")[0]
-    return directory if directory.startswith("tests/hosts/") else file
+    return directory if directory.startswith(("tests/hosts/", "tests/security")) else file
 
 
 # Roughly how long the tests of each take that share hosts: the longest begin first, so that no worker ends much later
@@ -80,6 +80,7 @@ MINUTES = {
     "tests/hosts/background": 5,
     "tests/molecule/test_molecule.py": 5,
     "tests/hosts/test_sources.py": 4,
+    "tests/security": 4,
     "tests/hosts/test_shared_host.py": 4,
     "tests/hosts/test_deploy_command.py": 4,
     "tests/hosts/test_migrations.py": 4,

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 BACK = "/root/before"
 # Answers (status, body) of all addresses, ports, names and paths that are given.
 ASK = """
-import http.client, json, sys
+import http.client, json, re, sys
 found = {}
+# The one thing that may differ: Apache's own error pages do not tell its version any more.
+VERSION = re.compile(r"(?<=<address>)Apache/\\S+.*?(?= Server at )")
 for address, port, name, path in json.load(sys.stdin):
     connection = http.client.HTTPConnection(address, port, timeout=20)
     try:
         connection.request("GET", path, headers={"Host": name})
         answer = connection.getresponse()
-        text = answer.read().decode(errors="replace").replace(sys.argv[1], "HOST")
+        text = VERSION.sub("Apache", answer.read().decode(errors="replace").replace(sys.argv[1], "HOST"))
         found[f"{address} {port} {name} {path}"] = [answer.status, text[-300:]]
     except OSError as error:
         found[f"{address} {port} {name} {path}"] = [0, type(error).__name__]

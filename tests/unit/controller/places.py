@@ -59,6 +59,8 @@ VALUES: dict[str, Any] = {
     "tls_certificate": "/etc/ssl/certs/the-certificate.pem",
     "tls_chain": "/etc/ssl/certs/the-chain.pem",
     "tls_key": "/etc/ssl/private/the-key.pem",
+    "sandbox_without": ["ProtectHome"],
+    "sandbox_writable": ["/srv/the-writable"],
     "mod_wsgi_version": "6.12.34",
     "mod_wsgi_telemetry": "unix:/run/the-telemetry.sock",
     "health_path": "/the-health",

@@ -37,6 +37,10 @@ DECLARED: dict[str, Any] = {
     "error_log": "/nowhere/error.log",
     "manage_service": False,
     "metrics_textfile": "",
+    "harden_server": True,
+    "sandbox": "auto",
+    "sandbox_without": [],
+    "sandbox_writable": [],
     "environment_secrets": ["*TOKEN*"],
     "python_version": "3.11",
     # Spec

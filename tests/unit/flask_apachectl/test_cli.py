@@ -210,6 +210,7 @@ REQUEST = {
         "pools": {"path": "/nowhere", "content": ""},
         "vhosts": {},
         "server": {},
+        "harden_server": {},
         "modules": [],
         "wsgi_load": "",
         "certificate": "",

@@ -133,7 +133,7 @@ def test_formats() -> None:
 
 
 def test_the_format_before_has_defaults_for_what_came_later() -> None:
-    later = {"https_port": 0, "certificate": "", "acme": "", "metrics_textfile": ""}
+    later = declaration.SINCE
     before = {name: value for name, value in FULL["site"].items() if name not in later}
     found = declaration.expect_format({**FULL, "format": 2, "site": before}, "app.json")
     assert found == {**FULL, "site": {**before, **later}}

@@ -146,6 +146,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         host(),
     ),
+    "strict": ({"flask_apache_security_headers": "strict"}, host()),
+    "no-headers": ({"flask_apache_security_headers": "none"}, host()),
     "strings": (
         {**AS_STRINGS, "flask_apache_health_status": ["200", "204"], "flask_apache_manage_service": "false"},
         host(),

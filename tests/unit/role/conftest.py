@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from controller.declaration import Derived, derive
-from controller.files import Template, fragments, pools, server, templates, unit_files, vhosts, wsgi_load
+from controller.files import Template, fragments, harden_server, pools, server, templates, unit_files, vhosts, wsgi_load
 from tests.unit.programs import ROLE, load
 from tests.unit.role.cases import CASES, CONSTANTS, variables_of
 
@@ -39,6 +39,7 @@ def files(derived: Derived) -> dict[str, Template]:
             for name, file in variants.items()
         },
         server().template: server(),
+        **{f"{each.template}:{name}": each for name, each in harden_server().items()},
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controller import headers
 from controller.pages import PAGES
 from tests.unit.role.cases import CASES, CONSTANTS, directives, lines
 
@@ -84,6 +85,30 @@ def test_logs_are_rotated_by_pipe_unless_a_file_is_named(rendered: Rendered) -> 
         )
         ((target, *_),) = directives(rendered["logs"]["apache/app.conf.j2"], directive)
         assert target == f"/var/log/shop/{kind[0]}.log"
+
+
+@pytest.mark.parametrize("case", ["defaults", "strict", "no-headers", "tls"])
+def test_headers_are_set_where_the_app_has_not_set_them(rendered: Rendered, case: str) -> None:
+    own = [each for each in directives(rendered[case]["apache/app.conf.j2"], "Header") if each[-1].startswith("expr=")]
+    names = [each[2] for each in own]
+    standard, strict = list(headers.STANDARD), list(headers.STRICT)
+    expected = {"strict": strict, "no-headers": []}.get(case, standard)
+    assert names == 2 * expected  # for the app's answers, and for Apache's pages
+    for always, verb, name, _, condition in own:
+        assert (always, verb) == ("always", "set")
+        assert f"&& -z resp('{name}')" in condition
+        assert ("frame-ancestors" in condition) == (name == "X-Frame-Options")
+    common = [each[2] for each in directives(rendered[case][VHOST], "Header") if each[-1].startswith("expr=")]
+    assert common == standard
+
+
+def test_what_concerns_the_whole_apache_is_in_one_file(rendered: Rendered) -> None:
+    """A visitor of another site could notice the rest."""
+    plain, sized = (rendered["defaults"][f"apache/harden_server.conf.j2:{variant}"] for variant in ("plain", "sized"))
+    assert {line.split()[0] for line in lines(plain)} == {"ServerTokens", "TraceEnable", "HttpProtocolOptions"}
+    added = [line.split()[0] for line in lines(sized)[len(lines(plain)) :]]
+    sizes = ["ThreadsPerChild", "MinSpareThreads", "MaxSpareThreads", "MaxRequestWorkers", "AsyncRequestWorkerFactor"]
+    assert added == ["<IfModule", *sizes, "</IfModule>"]
 
 
 def test_embedded_mode_stays_allowed(rendered: Rendered) -> None:

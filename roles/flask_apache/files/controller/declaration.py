@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .claims import Claims, claims, is_tls, restricts
 from .daemon_options import daemon_options, mod_wsgi_version, version
+from .headers import SecurityHeaders, security_headers
 from .pages import ErrorPages
 from .paths import Paths, paths
 from .routing import Routing, routing
@@ -91,11 +92,13 @@ class Derived:
     units: Units
     claims: Claims
     pages: ErrorPages
+    headers: SecurityHeaders
     tls: Tls
 
     def as_app(self) -> dict[str, Any]:
         """Return all of it as the one flat mapping that templates know as ``app``."""
-        parts = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.tls, self.site)
+        own = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.headers)
+        parts = (*own, self.tls, self.site)
         return {name: value for part in parts for name, value in asdict(part).items()}
 
 
@@ -115,6 +118,7 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
         units=units(values),
         claims=claims(values.texts("directives")),
         pages=ErrorPages(),
+        headers=security_headers(values),
         tls=tls(values, place.vhosts[0].directory),
     )
 
@@ -201,6 +205,10 @@ def declared(
         "error_log": own.error_log,
         "manage_service": values.flag("manage_service"),
         "metrics_textfile": values.text("metrics_textfile"),
+        "harden_server": values.flag("harden_server"),
+        "sandbox": values.text("sandbox"),
+        "sandbox_without": values.texts("sandbox_without"),
+        "sandbox_writable": values.texts("sandbox_writable"),
         "keep_releases": values.number("keep_releases"),
         "lock_wait": values.number("lock_wait"),
         "workers": [

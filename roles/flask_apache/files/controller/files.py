@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flask_apachectl.paths import HARDENED
+
 from . import paths
 from .pages import DIRECTORY, PAGES
 from .paths import APACHE, UNITS
@@ -92,6 +94,18 @@ def vhosts(derived: Derived) -> dict[str, dict[str, Template]]:
 def server() -> Template:
     """Return what mod_wsgi is told for the whole Apache."""
     return Template("apache/server.conf.j2", f"{APACHE}/conf-available/flask-apache.conf")
+
+
+def harden_server() -> dict[str, Template]:
+    """Return what is hardened of the whole Apache; all apps decide whether it is enabled.
+
+    The engine chooses a variant: somebody may have sized Apache.
+    """
+    path = f"{APACHE}/conf-available/{HARDENED}"
+    return {
+        variant: Template("apache/harden_server.conf.j2", path, variables={"sized": sized})
+        for variant, sized in (("sized", True), ("plain", False))
+    }
 
 
 def wsgi_load(derived: Derived) -> Template | None:

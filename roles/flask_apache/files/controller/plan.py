@@ -5,7 +5,20 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from controller.checks import dependencies, environment, gate, pages, patterns, ranges, site, source, tls, types, units
+from controller.checks import (
+    dependencies,
+    environment,
+    gate,
+    hardening,
+    pages,
+    patterns,
+    ranges,
+    site,
+    source,
+    tls,
+    types,
+    units,
+)
 from controller.checks import host as host_checks
 
 if TYPE_CHECKING:
@@ -52,6 +65,7 @@ def check(
         *host_checks.check_mod_wsgi(own),
         *tls.check(own),
         *gate.check(own),
+        *hardening.check(own),
         *pages.check(own),
     ]
     of_host = [

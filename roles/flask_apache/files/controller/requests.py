@@ -131,6 +131,7 @@ def apache(derived: Derived, render: Render) -> dict[str, Any]:
             for host, variants in templates.vhosts(derived).items()
         },
         "server": render(templates.server()),
+        "harden_server": {variant: render(each) for variant, each in templates.harden_server().items()},
     }
 
 

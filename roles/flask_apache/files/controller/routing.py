@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Where a static file is looked for: in the slot of the request's pool, which a condition captures, or else elsewhere.
 STATIC_PLACES = ["%1", "blue", "green", "replaced"]
+HIDDEN = r"(?!.*/\.(?:git|hg|ht|svn))"  # not what version control leaves, nor .htaccess: the app gets these requests
 NOTHING = "(?!)"  # a pattern that nothing matches
 # Keys of live.map. What a condition has captured may be part of a key.
 KEYS = {
@@ -91,7 +92,7 @@ def routing(values: Values) -> Routing:
         asked_variable=f"FLASK_APACHE_ASKED_{suffix}",
         static_variable=f"FLASK_APACHE_STATIC_{suffix}",
         static=bool(static),
-        static_pattern=f"^{re.escape(path)}((?:{'|'.join(urls)})(?:/.*)?)$",
+        static_pattern=f"^{HIDDEN}{re.escape(path)}((?:{'|'.join(urls)})(?:/.*)?)$",
         static_places=STATIC_PLACES,
         static_immutable=[entry["url"].rstrip("/") for entry in static if is_on(entry.get("immutable", False))],
     )

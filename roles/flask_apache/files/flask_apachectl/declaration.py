@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 3
-WITHOUT_TLS = 2  # the format before
+# What the format before has not: nothing is hardened for an app until a run of this version has declared it.
+FORMER = 2
+SINCE = {
+    "https_port": 0,
+    "certificate": "",
+    "acme": "",
+    "metrics_textfile": "",
+    "harden_server": False,
+    "sandbox": "none",
+    "sandbox_without": [],
+    "sandbox_writable": [],
+}
 Record = TypeVar("Record")
 
 
@@ -87,6 +98,10 @@ class Site:
     error_log: str
     manage_service: bool
     metrics_textfile: str  # the directory of node_exporter's textfile collector, or nothing
+    harden_server: bool
+    sandbox: str  # auto, always, none
+    sandbox_without: tuple[str, ...]
+    sandbox_writable: tuple[str, ...]
     environment_secrets: tuple[str, ...]
     python_version: str
 
@@ -196,9 +211,8 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
-    if found == WITHOUT_TLS and isinstance(value.get("site"), dict):
-        later = {"https_port": 0, "certificate": "", "acme": "", "metrics_textfile": ""}
-        return {**value, "format": FORMAT, "site": {**later, **value["site"]}}
+    if found == FORMER and isinstance(value.get("site"), dict):
+        return {**value, "format": FORMAT, "site": {**SINCE, **value["site"]}}
     if found != FORMAT:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     return value

@@ -20,6 +20,7 @@ VAR_LOG = Path("/var/log/flask-apache")
 LIB = Path("/usr/local/lib/flask-apache")
 APACHE = Path("/etc/apache2")
 HTTPS = SRV / ".https"  # tells Apache which server names are redirected to HTTPS
+HARDENED = "flask-apache-harden_server.conf"  # in Apache's configuration; no app's name has an underscore
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
 SLOTS = ("blue", "green")
 READABLE_TO_THE_APP = 0o750  # with the app's group

@@ -32,6 +32,7 @@ def rendered(name: str, own: Site, *, wsgi_load: str = "") -> Declared:
         pools=(paths.APACHE / f"conf-available/flask-apache-{name}.conf", f"# pools of {name}\n"),
         vhosts=dict.fromkeys(hosts, variants),
         server="# server\n",
+        harden_server={"sized": "# hardened\n", "plain": "# hardened\n"},
         modules=("headers", "rewrite"),
         wsgi_load=wsgi_load,
         certificate="certificate\n" if own.https_port else "",

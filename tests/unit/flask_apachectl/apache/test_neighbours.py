@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,6 +66,30 @@ def test_a_main_server_is_needed_where_apache_listens_without_a_site() -> None:
     assert neighbours.needs_main(Listing((other("192.0.2.1"),), PORTS), 80, [])
     assert neighbours.needs_main(Listing((), PORTS), 80, [shop(tls=True, port=443).site])
     assert not neighbours.needs_main(Listing((), PORTS), 80, [shop(tls=True).site])
+
+
+@pytest.mark.parametrize(
+    ("found", "port", "own", "expected"),
+    [
+        (Listing(), 8080, {"port": 8080}, True),
+        (Listing((), PORTS), 80, {}, False),  # the main server answers
+        (Listing((other(),), PORTS), 80, {}, False),
+        (Listing((other("*", 0),)), 8080, {"port": 8080}, False),
+        (Listing((other("192.0.2.1"),)), 80, {}, True),  # it has what comes to its address
+        (Listing(), 8080, {"port": 8080, "default_server": True}, False),
+        (Listing((), PORTS), 80, {"tls": True}, True),  # the main server speaks no TLS
+    ],
+)
+def test_unknown_names_get_nothing_where_only_apps_are(
+    found: Listing, port: int, own: dict[str, Any], *, expected: bool
+) -> None:
+    assert neighbours.needs_none(found, port, [shop(**own).site]) is expected
+    assert not (expected and neighbours.needs_main(found, port, [shop(**own).site]))
+
+
+def test_a_virtual_host_for_unknown_names_speaks_tls_if_the_apps_do() -> None:
+    assert "SSL" not in neighbours.no_server(80, None)
+    assert '    SSLCertificateKeyFile "/k"\n' in neighbours.no_server(443, (Path("/c"), Path("/k")))
 
 
 def test_the_main_server_leaves_its_name_to_an_app() -> None:

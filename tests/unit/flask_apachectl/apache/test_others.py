@@ -126,3 +126,67 @@ def test_whose_the_rotation_is(
     if text is not None:
         rotation.ROTATION.write_text(text)
     assert rotation.is_somebodys(b"role's\n") is expected
+
+
+# --- What decides how far the whole Apache is hardened
+
+
+def put(apache: Path, name: str, text: str = "") -> None:
+    """Write a file of the configuration."""
+    (apache / name).write_text(text)
+
+
+def of_package(monkeypatch: pytest.MonkeyPatch, *texts: str) -> None:
+    """Let Apache's package have files with these texts."""
+    digests = "\n".join(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts)
+    monkeypatch.setattr(facts, "output", lambda *_: digests)
+
+
+def test_a_host_with_nothing_but_debians_page_serves_no_others(apache: Path) -> None:
+    for name in ("security", "serve-cgi-bin", "zz-flask-apache-harden_server"):
+        put(apache, f"conf-enabled/{name}.conf", "ScriptAlias /cgi-bin/ /usr/lib/cgi-bin/\n")
+    put(apache, "conf-enabled/fqdn.conf", "ServerName www.example.com\n# Alias /x /y\n")
+    put(apache, "mods-enabled/status.load")
+    assert others.are_none()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("conf-enabled/phpmyadmin.conf", "  Alias /phpmyadmin /usr/share/phpmyadmin\n"),
+        ("conf-enabled/munin.conf", "<Location /munin>\nSetHandler fcgid-script\n"),
+        ("conf-enabled/mine.conf", "IncludeOptional /srv/*.conf\n"),
+        ("conf-enabled/mine.conf", "WSGIScriptAlias / /srv/app.wsgi\n"),
+        ("mods-enabled/php8.2.load", ""),
+        ("mods-enabled/cgid.load", ""),
+        ("mods-enabled/userdir.load", ""),
+    ],
+)
+def test_what_others_serve_everywhere(apache: Path, name: str, text: str) -> None:
+    put(apache, name, text)
+    assert not others.are_none()
+
+
+@pytest.mark.usefixtures("apache")
+def test_a_site_or_pages_of_the_main_server_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(others, "everything", lambda: Listing((BLOG,), (), "", str(others.PAGE)))
+    assert not others.are_none()
+    monkeypatch.setattr(others, "everything", lambda: Listing((), (), "", "/srv/pages"))
+    assert not others.are_none()
+    monkeypatch.setattr(others, "everything", lambda: Listing((), (), "", str(others.PAGE)))
+    assert others.are_none()
+
+
+def test_a_size_that_somebody_has_chosen(apache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_package(monkeypatch, "MaxRequestWorkers 150\n")
+    put(apache, "mods-available/mpm_event.conf", "MaxRequestWorkers 150\n")
+    (apache / "mods-enabled/mpm_event.conf").symlink_to("../mods-available/mpm_event.conf")
+    put(apache, "conf-enabled/zz-flask-apache-harden_server.conf", "MaxRequestWorkers 1024\n")
+    assert not others.has_own_size()
+    put(apache, "conf-enabled/size.conf", "# MaxRequestWorkers 9\n")
+    assert not others.has_own_size()
+    put(apache, "conf-enabled/size.conf", "  ServerLimit 100\n")
+    assert others.has_own_size()
+    (apache / "conf-enabled/size.conf").unlink()
+    put(apache, "mods-available/mpm_event.conf", "MaxRequestWorkers 400\n")
+    assert others.has_own_size()

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import paths
-from flask_apachectl.apache import neighbours, others, site
+from flask_apachectl.apache import certificates, hardening, neighbours, others, site
 from flask_apachectl.apache.listing import Listen, Listing, VirtualHost
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
+from flask_apachectl.host.desired import File
 from tests.unit.flask_apachectl.apache.hosts import STOCK, Apaches, enabled, make, rendered, tree
 from tests.unit.flask_apachectl.samples import declared, listed, shop
 
@@ -111,7 +112,7 @@ def test_apps_below_one_name_share_a_virtual_host(host: Apaches) -> None:
     assert enabled() == ["000-default.conf", f"zz-flask-apache-{WWW}.conf"]
     host.remove("shop")
     assert listed(vhost) == ["993-forum.conf"]
-    assert enabled("conf") == ["flask-apache-forum.conf", "flask-apache.conf"]
+    assert enabled("conf") == ["flask-apache-forum.conf", "flask-apache.conf", hardening.ENABLED]
     host.remove("forum")
     assert not vhost.exists()
     assert not [name for name in tree(paths.APACHE) if "flask-apache" in name]
@@ -297,6 +298,8 @@ def test_the_configuration_depends_on_the_apps_and_not_on_their_history(
     hosts = {place.host for place in neighbours.all_places(sites)}
     expected = {f"{'00-' if each in defaults else 'zz-'}flask-apache-{each}.conf" for each in hosts}
     is_replaced = any(each.endswith("-80") for each in defaults)
+    alone = {int(each.rpartition("-")[2]) for each in hosts - defaults} - neighbours.default_ports(sites) - {80}
+    expected |= {f"zy-flask-apache-none_{port}.conf" for port in alone}
     assert {Path(name).name for name in links} == expected | ({"000-default.conf"} if not is_replaced else set())
 
 
@@ -312,6 +315,11 @@ def with_own_directories(
             (paths.APACHE / f"{kind}-{place}").mkdir(parents=True)
         (paths.ETC / "vhosts").mkdir(parents=True)
         (paths.APACHE / "ports.conf").write_text("Listen 80\n")
+        made = (
+            File(paths.ETC / "vhosts/none_/certificate.pem", b"made"),
+            File(paths.ETC / "vhosts/none_/key.pem", b""),
+        )
+        patch.setattr(certificates, "self_signed", lambda *_: made)
         host = Apaches()
         host.deploy("last")  # that the modules stay
         for name, own in changes:
@@ -324,4 +332,4 @@ def with_own_directories(
                 final[name] = own
         host.remove("last")
         files.remove(paths.APACHE / "mods-enabled")  # modules are enabled once, and stay
-        return tree(Path(top)), final
+        return {name: text.replace(top, "") for name, text in tree(Path(top)).items()}, final

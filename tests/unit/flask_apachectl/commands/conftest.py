@@ -29,6 +29,7 @@ from tests.unit.flask_apachectl.samples import declared
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from flask_apachectl.apache.hardening import Limits
     from flask_apachectl.apache.listing import Listing
     from flask_apachectl.app import App
     from flask_apachectl.host.desired import Wanted
@@ -94,7 +95,7 @@ class Machine:
         rotation.ROTATION.unlink(missing_ok=True)
         self.diverted = False
 
-    def prove(self, _steps: Sequence[Wanted]) -> Listing:
+    def prove(self, _steps: Sequence[Wanted], _limits: Limits | None = None) -> Listing:
         """Count, and refuse if a test says so."""
         self.proofs += 1
         if self.refusal:
@@ -130,6 +131,7 @@ class Machine:
                 "pools": {"path": str(paths.APACHE / f"conf-available/flask-apache-{name}.conf"), "content": "pools\n"},
                 "vhosts": {host: {"plain": "plain\n", "listen": "listen\n"} for host in hosts},
                 "server": "server\n",
+                "harden_server": {"sized": "hardened\n", "plain": "hardened\n"},
                 "modules": ["headers", "rewrite"],
                 "wsgi_load": wsgi_load,
                 "certificate": "certificate\n" if own.https_port else "",

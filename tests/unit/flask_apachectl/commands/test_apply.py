@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_apachectl import history, paths
+from flask_apachectl import history, paths, routing
+from flask_apachectl.apache import hardening, others
 from flask_apachectl.commands import apply, inspect
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -106,6 +107,45 @@ def test_another_mod_wsgi_needs_a_restart(machine: Machine) -> None:
     machine.apply("shop", wsgi_load="LoadModule other\n", digest="3")
     machine.apply("shop", wsgi_load="LoadModule other\n", mount="/shop", digest="4")
     assert machine.loads[1:] == [True, True, False]
+
+
+@pytest.fixture
+def sandboxed(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Let systemd run the machine; return what is known of it: whether others are served, and the sandbox in effect."""
+    known = {"alone": True, "in effect": False}
+    paths.SYSTEMD.mkdir()
+    monkeypatch.setattr(hardening, "problem_of", lambda _settings: "")
+    monkeypatch.setattr(others, "are_none", lambda: known["alone"])
+    monkeypatch.setattr(hardening, "is_in_effect", lambda _pid: known["in effect"])
+    machine.apply("shop", sandbox="always")
+    return known
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "restarts"),
+    [
+        ({"in effect": True}, {"sandbox_writable": ["/srv/media"]}, True),
+        ({"in effect": True}, {"sandbox": "none"}, True),
+        ({"in effect": True}, {"mount": "/shop"}, False),
+        ({"in effect": True, "alone": False}, {"sandbox_writable": ["/srv/media"]}, True),
+        ({"in effect": True, "alone": False}, {"sandbox": "auto"}, False),  # it goes at the next start
+        ({"in effect": False}, {"sandbox_writable": ["/srv/media"]}, False),  # it comes at the next start
+    ],
+)
+def test_apache_restarts_for_its_sandbox_only_if_it_must(
+    machine: Machine,
+    sandboxed: dict[str, bool],
+    monkeypatch: pytest.MonkeyPatch,
+    known: dict[str, bool],
+    changes: dict[str, Any],
+    *,
+    restarts: bool,
+) -> None:
+    assert machine.loads == [True], "nobody was served before"
+    monkeypatch.setattr(routing, "slot_release", lambda *_: "r1")
+    sandboxed |= known
+    machine.apply("shop", **{"sandbox": "always", "digest": "2", **changes})
+    assert machine.loads[1:] == [restarts]
 
 
 def test_what_cannot_be_proved_is_not_installed(machine: Machine) -> None:

@@ -89,6 +89,10 @@ LIST_PATTERNS: dict[str, tuple[str, str]] = {
     ),
     "package_requirements": (r"\S(.*[^\\])?", "be a line of a requirements file, such as psycopg==3.2.3"),
     "directives": (r"(.*[^\\])?", "not end with a backslash, which would join it with the next line"),
+    "sandbox_writable": (
+        r"(?ai:(/(?!\.{1,2}(/|$))[\w.@+-]+)+)",
+        "be the absolute path of a directory on the host, such as /srv/media",
+    ),
     "daemon_supplementary_groups": (r"[a-z_][a-z0-9_-]{0,31}", "be the name of a Unix group"),
 }
 

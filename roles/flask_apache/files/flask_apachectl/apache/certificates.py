@@ -47,7 +47,7 @@ def files(directory: Path, certificate: str, key: str) -> tuple[File, File]:
     )
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def self_signed(directory: Path, names: tuple[str, ...]) -> tuple[File, File]:
     """Return a certificate that the host has made for these names, and its key: those in the directory while they last.
 

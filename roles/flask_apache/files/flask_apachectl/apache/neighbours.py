@@ -12,13 +12,20 @@ from flask_apachectl.apache import listing, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from flask_apachectl.apache.listing import Listing
     from flask_apachectl.declaration import Site
 
 LONGEST_NAME = 253  # characters of a host name
 MAIN = "flask-apache-main_"  # how the names of the files begin that stand for the main server; no host name has a _
+NONE = "flask-apache-none_"  # the same for those that answer for no name
 NO_NAME = "any-name.flask-apache.invalid"  # stands for all names that no virtual host has
+
+
+# How long Apache waits for a client: seconds. In the apps' virtual hosts, too.
+TIMEOUT = 60
+READ_TIMEOUT = "header=10-30,MinRate=500 body=10,MinRate=500"
 
 
 class Place(NamedTuple):
@@ -103,6 +110,34 @@ def main_server(found: Listing, port: int, taken: Iterable[str]) -> str:
         f"<VirtualHost *:{port}>\n"
         + (f"    ServerName {NO_NAME}\n" if is_taken else "")
         + "    <IfModule rewrite_module>\n        RewriteOptions Inherit\n    </IfModule>\n</VirtualHost>\n"
+    )
+
+
+def needs_none(found: Listing, port: int, apps: Iterable[Site]) -> bool:
+    """Tell whether only the apps are on a port: then a virtual host of its own answers for names that they do not have.
+
+    An app that is the default server answers for them itself.
+    """
+    sites = list(apps)
+    has_site = any(each.address == "*" for each in others.on_port(found.hosts, port))
+    return not has_site and port not in default_ports(sites) and not needs_main(found, port, sites)
+
+
+def no_server(port: int, certificate: tuple[Path, Path] | None) -> str:
+    """Return a virtual host that has nothing; ``certificate`` and key are for one that speaks TLS."""
+    tls = (
+        f'    SSLEngine On\n    SSLCertificateFile "{certificate[0]}"\n    SSLCertificateKeyFile "{certificate[1]}"\n'
+        "    SSLProtocol -all +TLSv1.2 +TLSv1.3\n    SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20\n"
+        if certificate
+        else ""
+    )
+    return (
+        "# Made by flask-apachectl: requests for names that no app has get nothing of any app.\n"
+        f"<VirtualHost *:{port}>\n    ServerName {NO_NAME}\n{tls}"
+        "    ServerSignature Off\n    TraceEnable Off\n    HttpProtocolOptions Strict LenientMethods Require1.0\n"
+        f"    Timeout {TIMEOUT}\n    <IfModule reqtimeout_module>\n        RequestReadTimeout {READ_TIMEOUT}\n"
+        "    </IfModule>\n    RewriteEngine On\n    RewriteOptions IgnoreInherit\n"
+        '    RewriteRule "^" "-" [R=404,L]\n</VirtualHost>\n'
     )
 
 

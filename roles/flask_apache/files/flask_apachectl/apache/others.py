@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 
 PAGE = Path("/var/www/html")
 STOCK = "000-default.conf"
+STOCK_CONF = tuple(
+    f"{name}.conf"
+    for name in ("charset", "localized-error-pages", "other-vhosts-access-log", "security", "serve-cgi-bin")
+)
+# Directives and modules by which something is served everywhere.
+SERVES = re.compile(
+    r"(?im)^\s*(Action|(Add|Set)Handler|(Script)?Alias(Match)?|DocumentRoot|Include\w*|Proxy\w+|Redirect\w*|RewriteRule|Use"
+    r"|UserDir|WSGI\w+)\s"
+)
+SIZES = re.compile(r"(?im)^\s*(MaxRequestWorkers|MaxClients|ServerLimit|ThreadLimit|ThreadsPerChild)\s")
+SERVING = ("cgi", "cgid", "perl", "suexec", "userdir")
 OWN = re.compile(r"(?:00-|zy-|zz-|zzz-\d{3}-)?flask-apache(?:-.*)?\.conf")
 # What Debian's package will have.
 BARE = Listing(
@@ -97,9 +108,37 @@ def is_untouched() -> bool:
 
 def is_stock(site: Path) -> bool:
     """Tell whether a site is Debian's own default site, unmodified and with nothing but its own page."""
-    digest = hashlib.md5(facts.read(site).encode(), usedforsecurity=False).hexdigest()
-    conffiles = facts.output("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
-    return site.name == STOCK and digest in conffiles and is_untouched()
+    return site.name == STOCK and _is_of_package(site) and is_untouched()
+
+
+def are_none() -> bool:
+    """Tell whether Apache serves nothing but the apps and what the distribution's package serves."""
+    found = configuration()
+    return not found["main"] and all(each["stock"] for each in found["sites"]) and not _is_served_elsewhere()
+
+
+def _is_served_elsewhere() -> bool:
+    """Tell whether something is served in all virtual hosts, as packages of web applications do it."""
+    modules = {path.stem for path in paths.APACHE.glob("mods-enabled/*.load")}
+    files = [each for each in paths.APACHE.glob("conf-enabled/*.conf") if each.name not in STOCK_CONF]
+    served = any(SERVES.search(facts.read(each)) for each in files if not is_own(each.name))
+    return served or any(name in SERVING or name.startswith("php") for name in modules)
+
+
+def has_own_size() -> bool:
+    """Tell whether somebody has decided how many threads and processes Apache has."""
+    event = paths.APACHE / "mods-available/mpm_event.conf"
+    if event.exists() and not _is_of_package(event):
+        return True
+    files = [paths.APACHE / "apache2.conf", *sorted(paths.APACHE.glob("*-enabled/*.conf"))]
+    others = [each for each in files if not is_own(each.name) and not each.name.startswith("mpm_")]
+    return any(SIZES.search(facts.read(each)) for each in others)
+
+
+def _is_of_package(path: Path) -> bool:
+    """Tell whether a file is as Apache's package has it."""
+    digest = hashlib.md5(facts.read(path).encode(), usedforsecurity=False).hexdigest()
+    return digest in facts.output("dpkg-query", "-W", "-f", "${Conffiles}", "apache2")
 
 
 def on_port(hosts: Iterable[VirtualHost], port: int) -> list[VirtualHost]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -17,11 +18,13 @@ from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files, programs, report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from flask_apachectl.apache.hardening import Limits
     from flask_apachectl.apache.listing import Listing
     from flask_apachectl.host.desired import Wanted
 
+COPIED = ("/etc/apache2", "/etc/flask-apache/vhosts")
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--")
 WITHOUT_NETWORK = ("unshare", "--net", "--")
 # Apache may be told to listen at addresses of this host, which are not there without its network.
@@ -29,9 +32,10 @@ START = """
 mount -o remount,bind,rw /proc/sys
 for family in ipv4 ipv6; do echo 1 >/proc/sys/net/$family/ip_nonlocal_bind; done
 exec 2>&1
-. /etc/apache2/envvars && exec apache2 -DFOREGROUND -DFLASK_APACHE_SHADOW
+. /etc/apache2/envvars && exec "$@" apache2 -DFOREGROUND -DFLASK_APACHE_SHADOW
 """
-COPIED = ("/etc/apache2", "/etc/flask-apache/vhosts")  # what is changed for a trial start, in a copy
+TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - Apache has its own there
+NOT_LIMITED = ("/dev", "/proc", "/sys")
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
 # What Apache writes to the programs of its logs must not be lost: it ends them when it fails, perhaps before they have
 # read its last words.
@@ -41,7 +45,7 @@ LOGGER_SECONDS = 5.0
 STARTED = ("AH00489", "AH00163")  # the server's own word in its error log that it serves
 
 
-def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
+def shadow(wanted: Sequence[Wanted], aside: Path, limits: Limits | None = None) -> Listing:
     """Start Apache with the wanted configuration where it touches nothing: called in namespaces of its own.
 
     ``aside`` is an empty directory. Returns what Apache has. Raises RefusedError with what it said when it does not
@@ -59,7 +63,7 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
         files.copy_tree(directory, copy)
         mount("--bind", str(copy), directory)
     for each in wanted:
-        if any(str(each.path).startswith(f"{directory}/") for directory in COPIED):
+        if any(each.path.is_relative_to(directory) for directory in COPIED):
             desired.make(each)
     for directory in ("/run/apache2", "/run/lock/apache2", "/var/log"):
         if Path(directory).is_dir():
@@ -72,7 +76,7 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
     mount("--bind", str(logger), LOGGER)
     output = aside / "output"
     with output.open("w") as file:
-        command = [*WITHOUT_NETWORK, "sh", "-c", START]
+        command = [*WITHOUT_NETWORK, "sh", "-c", START, "sh", *confined(limits, mount)]
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + SHADOW_SECONDS
     while process.poll() is None:
@@ -83,6 +87,26 @@ def shadow(wanted: Sequence[Wanted], aside: Path) -> Listing:
     raise RefusedError(
         f"Apache does not start with the new configuration:\n{report.tail(said(output), report.LOG_LINES)}"
     )
+
+
+def confined(limits: Limits | None, mount: Callable[..., None]) -> list[str]:
+    """Take from this namespace what Apache's sandbox takes from it. Returns the command that runs Apache in it."""
+    if limits is None:
+        return []
+    for directory in (each for each in limits.hidden if Path(each).is_dir()):
+        mount("-t", "tmpfs", "-o", "mode=0000,ro", "tmpfs", directory)
+    if limits.writable:
+        kept = [path for path in (*limits.writable, *TEMPORARY) if Path(path).is_dir()]
+        for path in kept:
+            mount("--rbind", path, path)
+        points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for point in dict.fromkeys(re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), each) for each in points):
+            if not any(Path(point).is_relative_to(path) for path in (*kept, *NOT_LIMITED)):
+                mount("-o", "remount,bind,ro", point)
+    if not limits.capabilities:
+        return []
+    bounding = ",".join(["-all", *(f"+{name}" for name in limits.capabilities)])
+    return ["setpriv", "--no-new-privs", f"--bounding-set={bounding}", "--"]
 
 
 def await_loggers(deadline: float) -> None:
@@ -112,8 +136,8 @@ def configtest(wanted: Sequence[Wanted]) -> Listing:
             raise RefusedError(f"Apache's new configuration is not valid:\n{output}") from None
 
 
-def prove(wanted: Sequence[Wanted]) -> Listing:
-    """Start Apache aside with the wanted configuration, and return what Apache has then.
+def prove(wanted: Sequence[Wanted], limits: Limits | None = None) -> Listing:
+    """Start Apache aside with the wanted configuration and its sandbox, and return what Apache has then.
 
     Raises RefusedError when it does not come up.
     """
@@ -125,7 +149,7 @@ def prove(wanted: Sequence[Wanted]) -> Listing:
         command = [*UNSHARE, *programs.itself(), "--json", "shadow", aside]
         done = subprocess.run(
             command,
-            input=json.dumps([desired.to_json(each) for each in wanted]),
+            input=json.dumps({"wanted": [desired.to_json(each) for each in wanted], "limits": limits}),
             check=False,
             capture_output=True,
             text=True,

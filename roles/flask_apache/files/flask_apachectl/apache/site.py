@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_apachectl import declaration, paths
-from flask_apachectl.apache import acme, certificates, neighbours, others
-from flask_apachectl.apache.neighbours import MAIN, Place
+from flask_apachectl.apache import acme, certificates, hardening, neighbours, others
+from flask_apachectl.apache.neighbours import MAIN, NONE, Place, needs_none
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError, Site
 from flask_apachectl.errors import RefusedError
@@ -32,6 +32,7 @@ ADDRESSES = "@ADDRESSES@"  # in a virtual host: where its addresses are to stand
 FRAGMENT = re.compile(r"\d{3}-([a-z][a-z0-9-]{0,31})\.conf")
 STOCK = others.STOCK  # its link is not recorded: somebody may enable or disable it by hand
 STOCK_PORT = 80
+NOWHERE = "none_"  # the directory of the certificate for unknown names; no host name has a _
 CONFIGURED = ("ssl",)  # modules that are enabled with their own configuration
 EXTERNAL_ACCOUNT = "external-account.json"
 SECRETS = (certificates.CERTIFICATE, certificates.KEY, EXTERNAL_ACCOUNT)  # in a virtual host's directory
@@ -46,6 +47,7 @@ class Declared:
     pools: tuple[Path, str]
     vhosts: Mapping[str, Mapping[str, str]]  # each with the directive Listen ("listen"), or without ("plain")
     server: str  # what mod_wsgi is told for the whole Apache
+    harden_server: Mapping[str, str]  # what else the whole Apache is told, with its size ("sized") or not ("plain")
     modules: tuple[str, ...] = ()  # to be enabled
     wsgi_load: str = ""  # how a mod_wsgi that pip built is loaded; nothing for the distribution's
     external_account: str = ""  # what an authority has given to its customer, as JSON
@@ -65,7 +67,8 @@ def sites(*, but: str) -> dict[str, Site]:
         try:
             mapping = read_json(path)
             if isinstance(mapping, dict) and "format" not in mapping:  # of the first version: the same names, flat
-                mapping = {"format": declaration.FORMAT, "site": {k: mapping.get(k) for k in Site.__annotations__}}
+                known = {name: mapping[name] for name in Site.__annotations__ if name in mapping}
+                mapping = {"format": declaration.FORMER, "site": known}
             found[name] = declaration.read(Site, declaration.expect_format(mapping, str(path)).get("site"), str(path))
         except (DamagedError, FileNotFoundError) as error:
             problem = str(error) if isinstance(error, DamagedError) else f"{path} is missing"
@@ -92,7 +95,7 @@ def wanted(apps: Mapping[str, Site], name: str, declared: Declared | None) -> li
     ``apps`` are all apps that it has; ``name`` is the one that is declared, or removed when nothing is.
     """
     own_part = own(name, apps, declared) if declared else []
-    return [*own_part, *shared(apps), *_left_behind(apps, name, declared)]
+    return [*own_part, *shared(apps, is_declared=declared is not None), *_left_behind(apps, name, declared)]
 
 
 def own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]:
@@ -100,9 +103,13 @@ def own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted]
     return [*_module_links(declared), *_own(name, apps, declared)]
 
 
-def shared(apps: Mapping[str, Site]) -> list[Wanted]:
-    """Return what depends on all apps: which virtual hosts are enabled, and what answers for all other names."""
-    return [*_main_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
+def shared(apps: Mapping[str, Site], *, is_declared: bool = False) -> list[Wanted]:
+    """Return what depends on all apps: what is hardened, which virtual hosts are enabled, and what all others get.
+
+    ``is_declared`` tells that an app's own files come before.
+    """
+    hardened = [*hardening.wanted(apps, is_declared=is_declared), *hardening.unit(apps)]
+    return [*hardened, *_main_servers(apps), *_no_servers(apps), *_virtual_hosts(apps), *_stock_site(apps)]
 
 
 def misplaced(apps: Mapping[str, Site], name: str) -> list[str]:
@@ -182,6 +189,8 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
     names = neighbours.names(apps.values(), places[0].host)
     begin = acme.first(apps[name], _available(places[0].host), names) if apps[name].acme else []
     texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
+    hardened = declared.harden_server["plain" if others.has_own_size() else "sized"]
+    texts += [hardened] if apps[name].harden_server else []
     mine = digest([*texts, declared.pools[1], *hosts.values(), server, declared.wsgi_load, *declared.modules])
     unused = [paths.ETC / "vhosts" / places[0].host / file for file in SECRETS]
     available = paths.APACHE / "conf-available"
@@ -193,6 +202,7 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         *secrets,
         *(Link(path) for path in unused if path not in {each.path for each in secrets}),
         File(available / "flask-apache.conf", server.encode()),
+        File(available / paths.HARDENED, hardened.encode()),
         File(declared.pools[0], declared.pools[1].encode()),
         *(File(path, text.replace(PLACEHOLDER, mine).encode()) for path, text in declared.fragments.values()),
         *(File(_available(host), text.encode()) for host, text in hosts.items()),
@@ -221,10 +231,33 @@ def _main_servers(apps: Mapping[str, Site]) -> list[Wanted]:
         text = neighbours.main_server(found, port, names)
         steps.append(File(paths.APACHE / "sites-available" / file, text.encode()))
         steps.append(Link(paths.APACHE / "sites-enabled" / f"zy-{file}", f"../sites-available/{file}"))
-    for path in sorted(paths.APACHE.glob(f"sites-available/{MAIN}*.conf")):
-        if path.name not in {f"{MAIN}{port}.conf" for port in ports}:
-            steps += [Link(paths.APACHE / "sites-enabled" / f"zy-{path.name}"), Link(path)]
-    return steps
+    return [*steps, *_unneeded(MAIN, ports)]
+
+
+def _no_servers(apps: Mapping[str, Site]) -> list[Wanted]:
+    """Return what answers for unknown names on the ports that only the apps have."""
+    found, steps = others.read(), list[Wanted]()
+    places = [each for each in neighbours.all_places(apps.values()) if needs_none(found, each.port, apps.values())]
+    secure = {place.port for place in places if place.is_secure}
+    directory, pair = paths.ETC / "vhosts" / NOWHERE, None
+    if secure:
+        files = certificates.self_signed(directory, (neighbours.NO_NAME,))
+        pair = (files[0].path, files[1].path)
+        steps += [Directory(directory, "root", "root", 0o755), *files]
+    for port in sorted({place.port for place in places}):
+        file = f"{NONE}{port}.conf"
+        text = neighbours.no_server(port, pair if port in secure else None)
+        steps.append(File(paths.APACHE / "sites-available" / file, text.encode()))
+        steps.append(Link(paths.APACHE / "sites-enabled" / f"zy-{file}", f"../sites-available/{file}"))
+    steps += _unneeded(NONE, {place.port for place in places})
+    return steps if secure else [*steps, Link(directory)]
+
+
+def _unneeded(kind: str, ports: set[int]) -> list[Wanted]:
+    """Return the removal of such virtual hosts on all other ports."""
+    kept = {f"{kind}{port}.conf" for port in ports}
+    unneeded = [each for each in sorted(paths.APACHE.glob(f"sites-available/{kind}*.conf")) if each.name not in kept]
+    return [Link(each) for path in unneeded for each in (paths.APACHE / f"sites-enabled/zy-{path.name}", path)]
 
 
 def _virtual_hosts(apps: Mapping[str, Site]) -> list[Wanted]:
@@ -281,11 +314,11 @@ def _left_behind(apps: Mapping[str, Site], name: str, declared: Declared | None)
         if found and (found[1] not in apps or (found[1] == name and path not in kept)):
             steps.append(Link(path))
     hosts = {place.host for place in neighbours.all_places(apps.values())}
-    deserted = {path.name for path in paths.ETC.glob("vhosts/*")} | {
+    deserted = {path.name for path in paths.ETC.glob("vhosts/*") if path.name != NOWHERE} | {
         found[1]
         for path in paths.APACHE.glob("sites-available/flask-apache-*.conf")
         if path.name != REPLACED
-        and MAIN not in path.name
+        and not path.name.startswith((MAIN, NONE))
         and (found := re.fullmatch(r"flask-apache-(.*)\.conf", path.name))
     }
     for host in sorted(deserted - hosts):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
-from flask_apachectl.apache import neighbours, others, proof, rotation, server, site
+from flask_apachectl.apache import hardening, neighbours, others, proof, rotation, server, site
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
 from flask_apachectl.commands import request
@@ -175,7 +175,7 @@ def _changes(things: Iterable[Wanted]) -> list[Change]:
 def _prove(wanted: Request, steps: Sequence[Wanted]) -> None:
     """Prove Apache's new configuration, and that other people's sites keep all their visitors."""
     try:
-        after = proof.prove(steps)
+        after = proof.prove(steps, hardening.limits(_apps(wanted)))
         before = others.everything()
         if before == others.BARE:  # it could not be read, and what is new has been proved
             before = after
@@ -225,15 +225,36 @@ def expect_declaration(app: App, digest: str) -> None:
 def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
     """Let a running Apache load what it has not loaded; tell whether it did."""
     digest = expected_digest(app)
+    unit = hardening.concerns_unit(differing)
+    if unit:
+        units.systemctl("daemon-reload")
     if server.pid() is None or not app.site.manage_service:
         return False
     if not differing and not was_killed and server.loaded(app) == digest:
         return False
     other = any(change.path.endswith(RESTARTS) for change in differing) and not server.has_wanted_module()
-    server.load(app, digest, restart=other)
-    if not other and any(change.path.endswith(LOADED_TWICE) for change in differing):
+    limited = unit and (_is_changed_at_once() or _serves_nobody(app))
+    if unit and not limited:
+        report.say("keep    Apache running: its sandbox changes when it starts next (`systemctl restart apache2`)")
+    restart = other or limited
+    server.load(app, digest, restart=restart)
+    if not restart and any(change.path.endswith(LOADED_TWICE) for change in differing):
         server.load(app, digest, restart=False)
     return True
+
+
+def _is_changed_at_once() -> bool:
+    """Tell whether Apache restarts for its sandbox: it has one that the apps need to be another, or to be gone.
+
+    Where it goes because of other people's sites, it is not worth an interruption to them.
+    """
+    return hardening.is_in_effect(server.pid()) and ((paths.UNITS / hardening.DROP_IN).exists() or others.are_none())
+
+
+def _serves_nobody(app: App) -> bool:
+    """Tell whether a restart of Apache disturbs nobody: this is the first deploy of the only app, and all there is."""
+    is_only = site.fragments().keys() <= {app.name}
+    return is_only and routing.slot_release(app, routing.live_slot(app)) is None and others.are_none()
 
 
 def _answer(app: App, changes: Sequence[Change], verb: str) -> dict[str, Any]:
@@ -251,6 +272,9 @@ def shadow(options: argparse.Namespace) -> dict[str, Any]:
     """Start Apache aside: part of a proof."""
     if os.getpid() != 1:
         raise RefusedError("this is a part of a proof, which runs it where it touches nothing")
-    wanted = [desired.of_json(each) for each in json.load(sys.stdin)]
-    found = proof.shadow([each for each in wanted if isinstance(each, (Directory, File, Link))], Path(options.copies))
+    asked = json.load(sys.stdin)
+    wanted = [desired.of_json(each) for each in asked["wanted"]]
+    limits = hardening.Limits(*asked["limits"]) if asked["limits"] else None
+    things = [each for each in wanted if isinstance(each, (Directory, File, Link))]
+    found = proof.shadow(things, Path(options.copies), limits)
     return {"msg": "it starts", "listing": asdict(found)}

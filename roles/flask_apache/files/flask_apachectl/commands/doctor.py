@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import interpreter, paths, releases, routing, venvs
-from flask_apachectl.apache import server
+from flask_apachectl.apache import hardening, server
 from flask_apachectl.commands import inspect
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.host import report
+from flask_apachectl.host import facts, report
 from flask_apachectl.serve import collector, condition, pools, units
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ def of_apache() -> Iterator[Finding]:
     """Look at Apache itself."""
     yield "Apache runs", "" if server.pid() else "see `systemctl status apache2`, or `apache2ctl configtest`"
     test = subprocess.run(["apache2ctl", "configtest"], check=False, capture_output=True, text=True)
+    limits = facts.read(paths.UNITS / hardening.DROP_IN)
+    if server.pid() and "NoNewPrivileges=yes" in limits:
+        advice = "" if hardening.is_in_effect(server.pid()) else "at a quiet time, run `systemctl restart apache2`"
+        yield "Apache runs in its sandbox", advice
     yield "Apache's configuration is valid", "" if test.returncode == 0 else report.tail(test.stderr, 3).strip()
 
 

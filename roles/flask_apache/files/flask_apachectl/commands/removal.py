@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
 from flask_apachectl import lock, paths
-from flask_apachectl.apache import others, proof, rotation, server, site
+from flask_apachectl.apache import hardening, others, proof, rotation, server, site
 from flask_apachectl.build import builders
 from flask_apachectl.commands import apply, request
 from flask_apachectl.errors import RefusedError
@@ -38,7 +38,7 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
                 stack.enter_context(lock.held(app))
             stack.enter_context(lock.host_held())
         others.forget()
-        left = site.sites(but=app.name)
+        left = site.sites(but=app.name) if paths.APACHE.is_dir() else {}
         steps = site.wanted(left, app.name, None) if paths.APACHE.is_dir() else []
         differing = [change for change in map(desired.difference, steps) if change]
         collected = [change for change in map(desired.difference, timers.wanted(left)) if change]
@@ -52,11 +52,14 @@ def remove(options: argparse.Namespace) -> dict[str, Any]:
             verb = "would remove" if gone or processes else "there is nothing to remove of"
             return {"changed": bool(gone or processes), "paths": gone, "diff": diff, "msg": f"{verb} {app.name}"}
         if differing:
-            proof.prove(steps)
+            proof.prove(steps, hardening.limits(left))
             apply.make(steps)
             others.forget()
+        if hardening.concerns_unit(differing):
+            units.systemctl("daemon-reload")
         if (differing or pools.daemon_processes(app)) and server.pid() is not None:
-            server.load(app, "", restart=False)
+            ends = not left and hardening.is_in_effect(server.pid()) and others.are_none()
+            server.load(app, "", restart=ends)
         pools.end_all(app)
         timers.install(left)
         _remove_files(app, doomed, last=last, data=asked["data"])
@@ -89,9 +92,10 @@ def traces(app: App, *, last: bool, data: bool) -> list[Path]:
             found += _whole(directory)
         found += [COMPLETION]
         found += sorted(CERTIFICATES.glob("flask-apache-*.crt"))
-        kept = {path.name for path in paths.VAR_LIB.glob("*")} - ({app.name} if data else set())
-        found += [] if kept else [paths.VAR_LIB]
-    return [*found, app.conf, *([paths.ENGINE, *_whole(paths.ETC)] if last else [])]
+        gone = (app.data, files.doomed(app.data)) if data else ()
+        found += [] if set(paths.VAR_LIB.glob("*")) - set(gone) else [paths.VAR_LIB]
+    found += [app.conf, *([paths.ENGINE, *_whole(paths.ETC)] if last else [])]
+    return [*map(files.doomed, found), *found]  # those of a removal that was killed come first
 
 
 def _whole(directory: Path) -> list[Path]:

@@ -67,6 +67,7 @@ def of_json(value: dict[str, Any]) -> Request:
         pools=(Path(apache["pools"]["path"]), apache["pools"]["content"]),
         vhosts=apache["vhosts"],
         server=apache["server"],
+        harden_server=apache["harden_server"],
         modules=tuple(apache["modules"]),
         wsgi_load=apache["wsgi_load"],
         certificate=apache["certificate"],

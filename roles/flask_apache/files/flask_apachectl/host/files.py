@@ -92,10 +92,15 @@ def remove(path: Path) -> None:
         path.unlink()
     elif path.exists():
         if not path.name.startswith("."):
-            doomed = path.with_name(f".{path.name}.removed")
-            remove(doomed)
-            path = _renamed(path, doomed)
+            aside = doomed(path)
+            remove(aside)
+            path = _renamed(path, aside)
         _remove_tree(path)
+
+
+def doomed(path: Path) -> Path:
+    """Return where a tree is while it is being removed."""
+    return path.with_name(f".{path.name}.removed")
 
 
 def _renamed(path: Path, doomed: Path) -> Path:

@@ -1,0 +1,1 @@
+"""What an attacker gets: nothing. Apps on a host of each Debian release are asked from outside."""
