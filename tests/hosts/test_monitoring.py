@@ -105,6 +105,11 @@ class Monitored:
         found = self.ask(f"query?query={quote(expression)}")["result"]
         return [(each["metric"], float(each["value"][1])) for each in found]
 
+    def one(self, expression: str) -> tuple[dict[str, str], float]:
+        """Return the labels and the value of the one series that Prometheus has for an expression, soon."""
+        assert wait_until(lambda: len(self.query(expression)) == 1, 20, 0.3), self.query(expression)
+        return self.query(expression)[0]
+
     def sees(self, expression: str, value: float, seconds: float = 20) -> bool:
         """Return whether Prometheus gets just this value for an expression, in time."""
         return wait_until(lambda: [found for _, found in self.query(expression)] == [value], seconds, 0.3)
@@ -159,14 +164,14 @@ def test_prometheus_sees_the_apps_that_want_it(on: Monitored) -> None:
     assert on.sees('flask_apache_up{app="shop"}', 1)
     assert on.query('flask_apache_up{app="blog"}') == []
     assert on.sees("flask_apache_apache_up", 1)
-    ((labels, value),) = on.query("flask_apache_release_info")
+    labels, value = on.one("flask_apache_release_info")
     status = Deployed(on.host, "shop").status()
     assert (labels["release"], labels["pool"], value) == (status["release"], status["live"], 1)
-    ((_, memory),) = on.query('flask_apache_pool_resident_memory_bytes{pool="blue"}')
+    _, memory = on.one('flask_apache_pool_resident_memory_bytes{pool="blue"}')
     assert 10e6 < memory < 400e6
-    ((_, age),) = on.query("flask_apache_release_live_age_seconds")
+    _, age = on.one("flask_apache_release_live_age_seconds")
     assert 0 <= age < 600
-    ((_, left),) = on.query("flask_apache_certificate_expiry_timestamp_seconds - time()")
+    _, left = on.one("flask_apache_certificate_expiry_timestamp_seconds - time()")
     assert 3600 < left / 1000 < 86400 * 3650 / 1000
     assert [labels["unit"] for labels, value in on.query("flask_apache_unit_active == 1")] == [
         "flask-apache-shop-queue@1.service"
