@@ -28,7 +28,7 @@ ENABLED = f"zz-{paths.HARDENED}"  # Apache reads it after Debian's security.conf
 DROP_IN = "apache2.service.d/flask-apache.conf"  # below systemd's directory
 HEAD = "# Made by flask-apachectl for all of its apps: docs/hardening.md\n\n[Service]\n"
 # What Apache and the modules of Debian write, besides the apps' data and logs.
-WRITABLE = ("/run", "/var/cache/apache2", "/var/lib/apache2", "/var/log")
+WRITABLE = ("/run", "/var/cache/apache2", "/var/lib/apache2", "/var/log", "/var/log/apache2")
 HOMES = ("/home", "/root", "/run/user")  # what ProtectHome hides
 # Root starts the daemon processes of other users and signals them, binds port 80, and reads keys of other owners.
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -144,6 +144,7 @@ def writable(apps: Mapping[str, Site]) -> list[str]:
     for name, site in apps.items():
         own += [paths.VAR_LIB / name, Path(site.access_log).parent, Path(site.error_log).parent]
         own += map(Path, site.sandbox_writable)
+    own += [path for top in own for path in sorted(Path(top).glob("*")) if path.is_symlink() and path.is_dir()]
     found = sorted({os.path.realpath(path) for path in own})
     return [path for path in found if not any(Path(path).is_relative_to(top) for top in found if top != path)]
 
