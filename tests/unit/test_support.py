@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from tests import conftest
 from tests.support import images, main, parallel, playbooks
 from tests.support.commands import ROOT, SetupError
+from tests.support.load import Answer, Visitors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,3 +122,28 @@ class Item(NamedTuple):
     def get_closest_marker(self, name: str) -> str | None:
         """Return the marker of a name."""
         return self.marker or None if name == self.marker else None
+
+
+def answer(ago: float, status: int = 503) -> Answer:
+    """Return the answer to a request that was made so many seconds ago and took 0.2 s."""
+    began = time.monotonic() - ago
+    return Answer("single", began, began + 0.2, status, "", {} if status == 200 else None)
+
+
+def logging(*ago: float) -> Any:  # noqa: ANN401 - stands for a host
+    """Return a host whose log says, in two files, that mod_wsgi had no socket so many seconds ago."""
+    times = [datetime.fromtimestamp(time.time() - each, timezone.utc) for each in ago]
+    lines = [f"[{each:%a %b %d %H:%M:%S.%f %Y}] [wsgi:error] (2)No such file or directory: x\n" for each in times]
+    return SimpleNamespace(run=lambda *_, **__: SimpleNamespace(stdout="".join(lines + lines)))
+
+
+def test_only_what_apaches_log_explains_is_forgiven() -> None:
+    lost, good, other = answer(9), answer(9, 200), answer(9, 500)
+    assert Visitors([lost, good]).failed_beside_a_reload(logging(8.9)) == []
+    assert Visitors([lost, good]).failed_beside_a_reload(logging()) == [lost]
+    assert Visitors([lost, good]).failed_beside_a_reload(logging(5, 12)) == [lost], "at another time"
+    assert Visitors([lost, other]).failed_beside_a_reload(logging(8.9)) == [other]
+    assert Visitors([lost, answer(9)]).failed_beside_a_reload(logging(8.9)) != [], "one line, two requests"
+    many = [answer(9), answer(7), answer(5)]
+    assert Visitors(many[:2]).failed_beside_a_reload(logging(8.9, 6.9)) == []
+    assert Visitors(many).failed_beside_a_reload(logging(8.9, 6.9, 4.9)) == many

@@ -48,8 +48,8 @@ def has_wanted_module() -> bool:
 class Reloads:
     """Tells whether Apache has reloaded since the last question, whoever wanted that.
 
-    mod_wsgi makes its sockets anew then, and for a moment there are none. Where none has ever been seen, because they
-    are elsewhere, there is no telling.
+    A reload removes mod_wsgi's sockets and creates new ones. Where none has ever been seen, because they are elsewhere,
+    reloads are not detected.
     """
 
     def __init__(self) -> None:
