@@ -56,7 +56,7 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Itera
     headers = {"/own": OWN, "/frames": FRAMES}.get(path, [])
     if path == "/large":
         start_response(status, [("Content-Type", "application/octet-stream")])
-        return [CHUNK] * 8
+        return [CHUNK] * 4  # 64 kB: what the buffers between the app and its clients surely hold
     if path == "/read":
         body = str(len(environ["wsgi.input"].read()))
     elif path == "/complain":

@@ -126,6 +126,28 @@ def test_what_apache_could_not_do_in_it_is_refused_before(places: list[Place]) -
     each(places, go)
 
 
+def test_what_no_trial_start_can_tell_is_undone(places: list[Place]) -> None:
+    """Where Apache does not come up in its new sandbox, the run starts it in the old one, and says what to do."""
+
+    def go(place: Place) -> None:
+        host, without = place.host, ["SystemCallFilter"]
+        place.deploy("shop", sandbox_without=without)
+        before = host.read(DROP_IN)
+        host.run(
+            "cp -p /etc/apache2/envvars /root && echo 'renice -n 5 $$ >/dev/null || exit 1' >>/etc/apache2/envvars"
+        )
+        for _ in range(2):  # the next run says the same
+            with pytest.raises(StepError, match="flask_apache_sandbox_writable"):
+                place.deploy("shop")
+            assert host.read(DROP_IN) == before
+            assert host.http("/", NAME).status == 200
+        host.run("mv /root/envvars /etc/apache2")
+        place.deploy("shop")
+        expect_sandbox(place)
+
+    each(places, go)
+
+
 def test_it_is_turned_off_by_one_variable_of_any_app(places: list[Place]) -> None:
     """For all of them, and so is all else that concerns the whole Apache; then it comes back."""
 

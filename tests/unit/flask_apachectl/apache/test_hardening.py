@@ -10,7 +10,7 @@ from flask_apachectl import paths
 from flask_apachectl.apache import hardening, others
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, report
-from flask_apachectl.host.desired import Link
+from flask_apachectl.host.desired import Change, Link
 from tests.unit.flask_apachectl.apache.hosts import Apaches, enabled
 from tests.unit.flask_apachectl.samples import shop
 
@@ -148,6 +148,33 @@ def test_data_and_logs_on_another_disk_are_writable(host: Apaches, tmp_path: Pat
     (paths.VAR_LIB / "shop").symlink_to(disk)
     host.deploy("shop", access_log="/data/logs/access.log")
     assert {f"-{disk}", "-/data/logs", f"-{paths.VAR_LIB}", "-/run"} <= set(settings()["ReadWritePaths"][0].split())
+
+
+def test_where_links_among_the_logs_lead_is_writable(host: Apaches, tmp_path: Path) -> None:
+    """Also those of files, but for the output of a container."""
+    disk, logs = tmp_path / "disk", tmp_path / "logs"
+    disk.mkdir()
+    logs.mkdir()
+    (logs / "error.log").symlink_to(disk / "error.log")
+    (logs / "access.log").symlink_to("/dev/null")
+    (logs / "other.log").symlink_to("/proc/self/fd/1")
+    host.deploy("shop", access_log=str(logs / "access.log"), sandbox="always")
+    assert has_sandbox()
+    writable = settings()["ReadWritePaths"][0].split()
+    assert {f"-{disk}", f"-{logs}"} <= set(writable)
+    assert not [path for path in writable if path.startswith(("-/dev", "-/proc"))]
+
+
+def test_the_sandbox_before_is_restored(host: Apaches) -> None:
+    path = paths.UNITS / hardening.DROP_IN
+    host.deploy("shop")
+    before = path.read_text()
+    hardening.restore([Change(str(path), "", before)])
+    assert not path.parent.exists()
+    host.deploy("shop", sandbox_writable=["/srv/media"])
+    changed = path.read_text()
+    hardening.restore([Change("/etc/other", "x", "y"), Change(str(path), before, changed)])
+    assert path.read_text() == before
 
 
 def test_where_systemd_cannot_set_limits(host: Apaches, monkeypatch: pytest.MonkeyPatch) -> None:

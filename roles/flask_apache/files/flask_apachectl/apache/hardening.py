@@ -5,6 +5,7 @@ Both are derived from all apps of the host: called under the host's lock.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from flask_apachectl import paths
 from flask_apachectl.apache import acme, others
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import facts, report
+from flask_apachectl.host import desired, facts, report
 from flask_apachectl.host.desired import Directory, File, Link
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ DROP_IN = "apache2.service.d/flask-apache.conf"  # below systemd's directory
 HEAD = "# Made by flask-apachectl for all of its apps: docs/hardening.md\n\n[Service]\n"
 # What Apache and the modules of Debian write, besides the apps' data and logs.
 WRITABLE = ("/run", "/var/cache/apache2", "/var/lib/apache2", "/var/log", "/var/log/apache2")
+OF_KERNEL = ("/dev/", "/proc/", "/sys/")  # where logs may lead that are a container's output
 HOMES = ("/home", "/root", "/run/user")  # what ProtectHome hides
 # Root starts the daemon processes of other users and signals them, binds port 80, and reads keys of other owners.
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
@@ -97,6 +99,18 @@ def concerns_unit(changes: Iterable[Change]) -> bool:
     return any(Path(change.path) in (path, path.parent) for change in changes for path in [paths.UNITS / DROP_IN])
 
 
+def restore(changes: Iterable[Change]) -> None:
+    """Let systemd limit Apache as it did before changes: Apache does not start with the new limits."""
+    path = paths.UNITS / DROP_IN
+    before = next((change.before for change in changes if change.path == str(path)), "")
+    if before:
+        desired.make(File(path, before.encode()))
+    else:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another file is there
+            path.parent.rmdir()
+
+
 def is_hardened(apps: Iterable[Site]) -> bool:
     """Tell whether the whole Apache is hardened: at least one app, and none that turns it off."""
     return {site.harden_server for site in apps} == {True}
@@ -144,7 +158,9 @@ def writable(apps: Mapping[str, Site]) -> list[str]:
     for name, site in apps.items():
         own += [paths.VAR_LIB / name, Path(site.access_log).parent, Path(site.error_log).parent]
         own += map(Path, site.sandbox_writable)
-    own += [path for top in own for path in sorted(Path(top).glob("*")) if path.is_symlink() and path.is_dir()]
+    links = [path for top in own for path in sorted(Path(top).glob("*")) if path.is_symlink()]
+    links = [path for path in links if not path.readlink().as_posix().startswith(OF_KERNEL)]
+    own += [path if path.is_dir() else path.resolve().parent for path in links]
     found = sorted({os.path.realpath(path) for path in own})
     return [path for path in found if not any(Path(path).is_relative_to(top) for top in found if top != path)]
 

@@ -9,7 +9,7 @@ import re
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
 from flask_apachectl.apache import hardening, neighbours, others, proof, rotation, server, site
@@ -237,10 +237,26 @@ def _load(app: App, differing: Sequence[Change], *, was_killed: bool) -> bool:
     if unit and not limited:
         report.say("keep    Apache running: its sandbox changes when it starts next (`systemctl restart apache2`)")
     restart = other or limited
-    server.load(app, digest, restart=restart)
+    try:
+        server.load(app, digest, restart=restart)
+    except RefusedError as failure:
+        if limited and server.pid() is None:
+            _start_as_before(failure, differing)
+        raise
     if not restart and any(change.path.endswith(LOADED_TWICE) for change in differing):
         server.load(app, digest, restart=False)
     return True
+
+
+def _start_as_before(failure: RefusedError, differing: Sequence[Change]) -> NoReturn:
+    """Start Apache with the limits that it had before, as it does not start with the new ones. Raises RefusedError."""
+    hardening.restore(differing)
+    units.systemctl("daemon-reload")
+    server.reload("start")
+    raise RefusedError(
+        f"{failure}\nIt does not start in its sandbox, and runs as before: name what it writes to in "
+        "flask_apache_sandbox_writable, or set flask_apache_sandbox to none (docs/hardening.md)"
+    ) from None
 
 
 def _is_changed_at_once() -> bool:
