@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_apachectl.declaration import FORMAT
 from tests.support import small_app
 from tests.support.parallel import each
 from tests.support.steps import DEPLOY, Run, StepError
@@ -28,7 +29,7 @@ DAMAGE = {
     "empty": "truncate --size=0 {}",
     "missing": "rm {}",
     "a list": "echo '[]' >{}",
-    "newer": """sed -i 's/"format": [0-9]*/"format": 3/' {}""",
+    "newer": f"""sed -i 's/"format": [0-9]*/"format": {FORMAT + 1}/' {{}}""",
 }
 
 
@@ -136,7 +137,7 @@ def test_an_older_engine_leaves_a_newer_app_alone(host: Host) -> None:
     finally:
         host.run(["cp", "-p", "/root/app.json", path])
     assert done.returncode == 1
-    assert f"{path} was written by a newer flask_apache: its format is 3" in done.stderr
+    assert f"{path} was written by a newer flask_apache: its format is {FORMAT + 1}" in done.stderr
 
 
 def test_one_server_name(host: Host, run: Callable[..., Run], deployed: list[Run]) -> None:

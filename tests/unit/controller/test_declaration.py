@@ -152,3 +152,17 @@ def test_requirements() -> None:
 def test_the_wheelhouse_is_declared_by_its_id() -> None:
     assert with_()["wheelhouse"] == ""
     assert declare(variables_of("defaults"), wheelhouse="0a1b")["wheelhouse"] == "0a1b"
+
+
+@pytest.mark.parametrize(
+    ("priority", "named", "expected"),
+    [
+        (None, [], []),
+        (0, [], []),
+        ("5", ["ProtectHome"], ["ProtectHome", "SystemCallFilter"]),
+        (5, ["SystemCallFilter"], ["SystemCallFilter"]),
+        (-5, [], ["SystemCallFilter", "CapabilityBoundingSet"]),
+    ],
+)
+def test_a_priority_is_possible_in_the_sandbox(priority: object, named: list[str], expected: list[str]) -> None:
+    assert with_(daemon_cpu_priority=priority, sandbox_without=named)["sandbox_without"] == expected

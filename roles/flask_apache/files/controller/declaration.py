@@ -207,7 +207,7 @@ def declared(
         "metrics_textfile": values.text("metrics_textfile"),
         "harden_server": values.flag("harden_server"),
         "sandbox": values.text("sandbox"),
-        "sandbox_without": values.texts("sandbox_without"),
+        "sandbox_without": sandbox_without(values),
         "sandbox_writable": values.texts("sandbox_writable"),
         "keep_releases": values.number("keep_releases"),
         "lock_wait": values.number("lock_wait"),
@@ -219,6 +219,14 @@ def declared(
         **release(values, host, wheelhouse),
         **gate(values),
     }
+
+
+def sandbox_without(values: Values) -> list[str]:
+    """Return which of the sandbox's settings an app cannot have: those that are named, and those of a priority."""
+    priority = int(values.raw("daemon_cpu_priority") or 0)
+    of_priority = ["SystemCallFilter"] * (priority != 0) + ["CapabilityBoundingSet"] * (priority < 0)
+    named = values.texts("sandbox_without")
+    return [*named, *(name for name in of_priority if name not in named)]
 
 
 def release(values: Values, host: Mapping[str, Any], wheelhouse: str) -> dict[str, Any]:
