@@ -30,7 +30,6 @@ class Md:
 
     def __init__(self, machine: Machine, patch: pytest.MonkeyPatch) -> None:
         self.machine, self.reloads, self.shown, self.breaks = machine, 0, FIRST, False
-        patch.setattr(paths, "HTTPS", paths.SRV / ".https")
         paths.HTTPS.mkdir()
         machine.apply("shop", https_port=443, acme=AUTHORITY)
         self.app = apps.load_app("shop")
