@@ -91,6 +91,9 @@ MINUTES = {
     "tests/hosts/test_dependencies.py": 3,
     "tests/hosts/test_bad_input.py": 3,
     "tests/hosts/test_monitoring.py": 3,
+    "tests/hosts/test_tls.py": 3,
+    "tests/hosts/test_acme.py": 3,
+    "tests/hosts/test_loaded.py": 3,
 }
 
 

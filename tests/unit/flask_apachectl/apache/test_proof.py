@@ -10,6 +10,7 @@ import pytest
 
 from flask_apachectl import paths
 from flask_apachectl.apache import proof
+from flask_apachectl.apache.hardening import Limits
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host.desired import Directory, File, Link, Wanted
 
@@ -80,3 +81,16 @@ def test_configtest_judges_a_copy(
     assert (tree(apache), tree(paths.ETC)) == before
     assert len(seen) == 1
     assert not seen[0].exists()
+
+
+def test_a_mount_below_another_one_hinders_no_trial_start() -> None:
+    asked = []
+
+    def mount(*arguments: str) -> None:
+        asked.append(arguments)
+        if arguments[:2] == ("-o", "remount,bind,ro"):
+            raise subprocess.CalledProcessError(32, "mount")
+
+    command = proof.confined(Limits(["/nowhere"], [], ["chown"]), mount)
+    assert ("-o", "remount,bind,ro", "/") in asked
+    assert command[-2:] == ["--bounding-set=-all,+chown", "--"]

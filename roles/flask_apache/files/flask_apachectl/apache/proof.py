@@ -102,7 +102,8 @@ def confined(limits: Limits | None, mount: Callable[..., None]) -> list[str]:
         points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         for point in dict.fromkeys(re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), each) for each in points):
             if not any(Path(point).is_relative_to(path) for path in (*kept, *NOT_LIMITED)):
-                mount("-o", "remount,bind,ro", point)
+                with contextlib.suppress(subprocess.CalledProcessError):  # such as one below another mount
+                    mount("-o", "remount,bind,ro", point)
     if not limits.capabilities:
         return []
     bounding = ",".join(["-all", *(f"+{name}" for name in limits.capabilities)])
