@@ -11,7 +11,6 @@ import pytest
 
 from tests.security.crowds import attack
 from tests.security.shared import ADMIN, ADMIN_PORT, NAME
-from tests.support.parallel import each
 from tests.support.releases import wait_until
 
 if TYPE_CHECKING:
@@ -25,29 +24,23 @@ pytestmark = pytest.mark.alone
 )
 def test_visitors_are_served_beside_slow_clients(places: list[Place], kind: str, path: str) -> None:
     """All 40, beside slow headers and beside slow readers: of a page of the app, and of a static file."""
-
-    def go(place: Place) -> None:
+    for place in places:  # one after the other: each crowd needs a processor
         found = attack(place.host.ip, NAME, kind, path)
         assert found["connected"] >= 800, found
         assert found["served"] == 40, found
 
-    each(places, go)
-
 
 def test_slow_bodies_for_one_app_do_not_concern_the_others(places: list[Place]) -> None:
     """And that app serves again soon after the last of them."""
-
-    def go(place: Place) -> None:
+    for place in places:
         found = attack(place.host.ip, NAME, "body", "/read", at=(ADMIN, ADMIN_PORT))
         assert found["connected"] >= 800, found
         assert found["served"] >= 38, found
 
-        def serves() -> bool:
+        def serves(place: Place = place) -> bool:
             try:
                 return place.host.http("/", ADMIN, port=ADMIN_PORT, timeout=5).status == 200
             except OSError:
                 return False
 
         assert wait_until(serves, 60)
-
-    each(places, go)
