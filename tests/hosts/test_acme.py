@@ -115,6 +115,8 @@ def expect_first(host: Host, authority: Authority, source: Path) -> None:
     run = deploy(host, source)
     assert run.results["await_certificate"]["msg"] == f"https://{name}/ has its certificate"
     assert authority.is_issuer(shown(host))
+    store = host.run(["stat", "-c", "%U %G %a", "/etc/apache2/md"]).stdout.strip()
+    assert store == "root www-data 750"  # what is staged there may be read by everybody else
     for each_name in (name, alias):
         answer = host.http("/x?y", each_name)
         assert (answer.status, answer.headers["Location"]) == (308, f"https://{each_name}/x?y")

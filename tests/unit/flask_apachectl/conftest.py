@@ -38,6 +38,7 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every file be root's, whoever runs the tests, and nothing wait for a disk."""
     for name in ("chown", "fchown", "lchown", "fsync"):
         monkeypatch.setattr(os, name, lambda *_, **__: None)
+    monkeypatch.setattr(facts, "apache_group", lambda: 0)
     monkeypatch.setattr(desired, "_user", lambda _uid: "root")
     monkeypatch.setattr(desired, "_group", lambda _gid: "root")
     monkeypatch.setattr(desired, "pwd", SimpleNamespace(getpwnam=lambda _name: SimpleNamespace(pw_uid=0)))

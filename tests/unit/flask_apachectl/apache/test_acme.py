@@ -50,12 +50,12 @@ def test_the_store_is_where_apache_is_told(store: Path, apache: Path) -> None:
 
 
 def test_it_begins_with_a_certificate_of_the_hosts(store: Path, tmp_path: Path) -> None:
-    steps = acme.first(SITE, tmp_path / "none", NAMES)
+    steps = [acme.directory(), *acme.first(SITE, tmp_path / "none", NAMES)]
     for step in steps:
         make(step)
     pair = (store / "domains/www.example.com/pubcert.pem", store / "domains/www.example.com/privkey.pem")
     assert certificates.problem_of(*pair) == ""
-    assert [step.mode for step in steps if isinstance(step, Directory)] == [0o755, 0o700, 0o700]
+    assert [step.mode for step in steps if isinstance(step, Directory)] == [0o750, 0o700, 0o700]
     assert [step.secret for step in steps if isinstance(step, File)] == [False, True]
     assert acme.first(SITE, tmp_path / "none", NAMES) == [], "it is mod_md's from now on"
 
@@ -69,7 +69,7 @@ def test_it_begins_with_what_was_served(store: Path, tmp_path: Path) -> None:
         f'    SSLCertificate{kind}File "{tmp_path / name}"\n' for kind, name in (("", "own.pem"), ("Key", "own.key"))
     ]
     virtual_host.write_text("".join(lines))
-    for step in acme.first(SITE, virtual_host, NAMES):
+    for step in [acme.directory(), *acme.first(SITE, virtual_host, NAMES)]:
         make(step)
     assert (store / "domains/www.example.com/pubcert.pem").read_text() == before.pem
     assert (store / "domains/www.example.com/privkey.pem").read_text() == before.key

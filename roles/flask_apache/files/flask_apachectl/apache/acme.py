@@ -6,6 +6,7 @@ virtual host without any would answer 503.
 
 from __future__ import annotations
 
+import grp
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,11 @@ def store() -> Path:
     return paths.APACHE / (found[-1] if found else "md")
 
 
+def directory() -> Directory:
+    """Return that directory as only Apache enters it: mod_md lets everybody read there what a customer has to keep."""
+    return Directory(store(), "root", grp.getgrgid(facts.apache_group()).gr_name, 0o750)
+
+
 def certificate(site: Site) -> Path:
     """Return the file of the certificate that Apache serves for a site."""
     return store() / "domains" / site.server_name / "pubcert.pem"
@@ -69,9 +75,9 @@ def first(site: Site, virtual_host: Path, names: Iterable[str]) -> list[Wanted]:
     pair = [facts.read(paths.APACHE / found[1]) for found in was if found]
     if not all(pair) or len(pair) != len(was):
         pair = [file.content.decode() for file in certificates.self_signed(place.parent, tuple(names))]
-    directories = [path for path in (store(), place.parent.parent, place.parent) if not path.is_dir()]
+    directories = [path for path in (place.parent.parent, place.parent) if not path.is_dir()]
     return [
-        *(Directory(path, "root", "root", 0o755 if path == store() else 0o700) for path in directories),
+        *(Directory(path, "root", "root", 0o700) for path in directories),
         File(place, pair[0].encode(), mode=0o600),
         File(place.with_name("privkey.pem"), pair[1].encode(), mode=0o600, secret=True),
     ]

@@ -90,7 +90,7 @@ def unit(apps: Mapping[str, Site]) -> list[Wanted]:
         is_empty = certificates.is_dir() and not any(certificates.iterdir())
         goes = [certificates] * is_empty + [path.parent if is_only else path] * os.path.lexists(path)
         return [Link(each) for each in goes]
-    made = [] if certificates.is_dir() else [Directory(certificates, "root", "root", 0o755)]
+    made = [] if certificates.is_dir() else [acme.directory()]
     return [*made, Directory(path.parent, "root", "root", 0o755), File(path, text.encode())]
 
 

@@ -187,7 +187,7 @@ def _own(name: str, apps: Mapping[str, Site], declared: Declared) -> list[Wanted
         hosts[place.host] = text.replace(ADDRESSES, _addresses(apps, place, found))
     secrets = _certificate(apps, places[0], declared)
     names = neighbours.names(apps.values(), places[0].host)
-    begin = acme.first(apps[name], _available(places[0].host), names) if apps[name].acme else []
+    begin = [acme.directory(), *acme.first(apps[name], _available(places[0].host), names)] if apps[name].acme else []
     texts = [text for _, text in declared.fragments.values()] + [each.content.decode() for each in secrets]
     hardened = declared.harden_server["plain" if others.has_own_size() else "sized"]
     texts += [hardened] if apps[name].harden_server else []
