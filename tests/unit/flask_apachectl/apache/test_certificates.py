@@ -50,7 +50,7 @@ def test_it_is_kept_while_it_lasts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["certificate", "key", "both", "foreign", "old"])
-def test_what_is_damaged_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+def test_what_is_damaged_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     first = made(tmp_path)
     if damage in ("certificate", "both"):
         (tmp_path / "certificate.pem").write_text("x")

@@ -197,7 +197,7 @@ KEPT = {"log": "/x", "offset": 1, "mark": "", "codes": {"200": 1}}
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", json.dumps({**KEPT, "offset": -1}), json.dumps({**KEPT, "codes": {"200": -1}})]
 )
-def test_damaged_counts_begin_anew(shop: App, log: Log, text: str) -> None:
+def test_damaged_counts_begin_at_zero(shop: App, log: Log, text: str) -> None:
     log.write(200)
     (shop.home / "requests.json").write_text(text)
     assert requests.count(shop) == {"200": 0, "404": 0, "500": 0, "503": 0}

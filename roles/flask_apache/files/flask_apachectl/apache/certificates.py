@@ -20,7 +20,7 @@ from flask_apachectl.host.desired import File
 CERTIFICATE, KEY = "certificate.pem", "key.pem"  # in the directory of a virtual host
 BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 MAKER = "flask-apachectl"  # the organization in the certificates that the host makes
-LASTS_DAYS, RENEWED_DAYS = 3650, 30  # it is made anew when so many days are left
+LASTS_DAYS, RENEWED_DAYS = 3650, 30  # another one is made when so many days are left
 LONGEST_SUBJECT = 64  # characters of a common name
 REQUEST = """
 [req]

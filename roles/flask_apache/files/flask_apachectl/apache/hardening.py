@@ -102,9 +102,10 @@ def concerns_unit(changes: Iterable[Change]) -> bool:
 def restore(changes: Iterable[Change]) -> None:
     """Let systemd limit Apache as it did before changes: Apache does not start with the new limits."""
     path = paths.UNITS / DROP_IN
-    before = next((change.before for change in changes if change.path == str(path)), "")
-    if before:
-        desired.make(File(path, before.encode()))
+    shown = next((change.before for change in changes if change.path == str(path)), "")
+    _, is_ours, settings = shown.partition(HEAD)  # a difference may begin with the file's owner and mode
+    if is_ours:
+        desired.make(File(path, f"{HEAD}{settings}".encode()))
     else:
         path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # another file is there

@@ -61,7 +61,7 @@ def count(app: App) -> dict[str, int] | None:
 
 
 def _counted(path: Path) -> Counted | None:
-    """Return what is kept, or None when nothing is, or it is damaged: then all begins anew."""
+    """Return what is kept, or None when nothing is, or it is damaged: then counting begins at zero."""
     try:
         found = declaration.read(Counted, read_json(path), str(path))
     except (DamagedError, FileNotFoundError):
