@@ -120,9 +120,9 @@ def test_whatever_a_file_holds_is_a_declaration_or_damaged(value: object) -> Non
 def test_formats() -> None:
     assert declaration.expect_format(FULL, "app.json") == FULL
     with pytest.raises(DamagedError) as error:
-        declaration.expect_format({**FULL, "format": 4}, "app.json")
+        declaration.expect_format({**FULL, "format": 5}, "app.json")
     assert str(error.value) == (
-        "app.json was written by a newer flask_apache: its format is 4, and this engine reads 3. "
+        "app.json was written by a newer flask_apache: its format is 5, and this engine reads 4. "
         "Use that version of the role, or a newer one"
     )
     for old in ({"app": "shop"}, {"format": 1}, {"format": "x"}, {"format": None}):
@@ -132,10 +132,13 @@ def test_formats() -> None:
         declaration.expect_format([], "app.json")
 
 
-def test_the_format_before_has_defaults_for_what_came_later() -> None:
-    later = declaration.SINCE
+@pytest.mark.parametrize("number", range(declaration.EARLIEST, declaration.FORMAT))
+def test_an_earlier_format_has_defaults_for_what_came_later(number: int) -> None:
+    later = {
+        name: value for since, names in declaration.SINCE.items() if since > number for name, value in names.items()
+    }
     before = {name: value for name, value in FULL["site"].items() if name not in later}
-    found = declaration.expect_format({**FULL, "format": 2, "site": before}, "app.json")
+    found = declaration.expect_format({**FULL, "format": number, "site": before}, "app.json")
     assert found == {**FULL, "site": {**before, **later}}
     declaration.read(Site, found["site"], "site")
 

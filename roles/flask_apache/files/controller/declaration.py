@@ -23,7 +23,7 @@ from .values import Values, is_on
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 3  # of app.json
+FORMAT = 4  # of app.json
 SLOTS = ("blue", "green")
 UMASK, LANG = "0022", "C.UTF-8"
 HOOK_SECONDS = 300

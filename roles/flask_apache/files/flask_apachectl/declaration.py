@@ -16,18 +16,21 @@ from flask_apachectl.errors import RefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 3
-# What the format before has not: nothing is hardened for an app until a run of this version has declared it.
-FORMER = 2
-SINCE = {
-    "https_port": 0,
-    "certificate": "",
-    "acme": "",
-    "metrics_textfile": "",
-    "harden_server": False,
-    "sandbox": "none",
-    "sandbox_without": [],
-    "sandbox_writable": [],
+FORMAT = 4
+EARLIEST = 2  # that can still be read
+# What each format has that the one before has not: an app gets none of it until a run of this version declares it.
+SINCE: dict[int, dict[str, object]] = {
+    3: {
+        "https_port": 0,
+        "certificate": "",
+        "acme": "",
+        "metrics_textfile": "",
+        "harden_server": False,
+        "sandbox": "none",
+        "sandbox_without": [],
+        "sandbox_writable": [],
+    },
+    4: {},
 }
 Record = TypeVar("Record")
 
@@ -211,8 +214,11 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
-    if found == FORMER and isinstance(value.get("site"), dict):
-        return {**value, "format": FORMAT, "site": {**SINCE, **value["site"]}}
-    if found != FORMAT:
+    if found not in range(EARLIEST, FORMAT + 1):
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
-    return value
+    if found == FORMAT or not isinstance(value.get("site"), dict):
+        return value
+    site = dict(value["site"])
+    for later in range(found + 1, FORMAT + 1):
+        site = {**SINCE[later], **site}
+    return {**value, "format": FORMAT, "site": site}

@@ -68,7 +68,7 @@ def sites(*, but: str) -> dict[str, Site]:
             mapping = read_json(path)
             if isinstance(mapping, dict) and "format" not in mapping:  # of the first version: the same names, flat
                 known = {name: mapping[name] for name in Site.__annotations__ if name in mapping}
-                mapping = {"format": declaration.FORMER, "site": known}
+                mapping = {"format": declaration.EARLIEST, "site": known}
             found[name] = declaration.read(Site, declaration.expect_format(mapping, str(path)).get("site"), str(path))
         except (DamagedError, FileNotFoundError) as error:
             problem = str(error) if isinstance(error, DamagedError) else f"{path} is missing"
