@@ -214,7 +214,7 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
-    if found not in range(EARLIEST, FORMAT + 1):
+    if not isinstance(found, int) or found < EARLIEST:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     if found == FORMAT or not isinstance(value.get("site"), dict):
         return value
