@@ -62,7 +62,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 @pytest.fixture(scope="module", autouse=True)
 def processors(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Test several files at a time, but run one that is marked `alone` without any other."""
+    """Test several files at a time, but run one that is marked `alone` without any other that has hosts."""
+    if not minutes(request.node.nodeid):
+        yield
+        return
     with reserved_processors(alone=request.node.get_closest_marker("alone") is not None):
         yield
 

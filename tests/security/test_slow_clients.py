@@ -16,8 +16,6 @@ from tests.support.releases import wait_until
 if TYPE_CHECKING:
     from tests.security.shared import Place
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize(
     ("kind", "path"), [("header", "/"), ("read", "/large"), ("read", "/static/large.bin")], ids=str

@@ -24,7 +24,7 @@ APP = ROOT / "tests/hosts/apps/marked"
 
 
 def make_source(
-    directory: Path, mark: str, *, fault: str = "", dependency: str = "", import_seconds: float = 3
+    directory: Path, mark: str, *, fault: str = "", dependency: str = "", import_seconds: float = 1.5
 ) -> Path:
     """Make the source of a release: its mark in every module, and a fault of `misbehave.py`, if it is to be broken.
 
