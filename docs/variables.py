@@ -29,7 +29,7 @@ def sections(text: str) -> dict[str, str]:
 
 def markdown(text: str) -> str:
     """Return Ansible's markup as Markdown that fits into a table's cell."""
-    code = re.sub(r"[CV]\(((?:\\.|[^)\\])*)\)", lambda found: "`" + found[1].replace("\\)", ")") + "`", text)
+    code = re.sub(r"[CVO]\(((?:\\.|[^)\\])*)\)", lambda found: "`" + found[1].replace("\\)", ")") + "`", text)
     return code.replace("|", "\\|").strip()
 
 
