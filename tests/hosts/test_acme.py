@@ -113,7 +113,9 @@ def expect_first(host: Host, authority: Authority, source: Path) -> None:
     """Deploy, and deploy again."""
     name, alias = names(host)
     run = deploy(host, source)
-    assert run.results["await_certificate"]["msg"] == f"https://{name}/ has its certificate"
+    awaited, release = run.results["await_certificate"], run.results["prepare"]["release"]
+    assert awaited["msg"] == f"https://{name}/ has its certificate"
+    assert awaited["serves"] == f"https://{name}/ serves {release}"
     assert authority.is_issuer(shown(host))
     store = host.run(["stat", "-c", "%U %G %a", "/etc/apache2/md"]).stdout.strip()
     assert store == "root www-data 750"  # what is staged there may be read by everybody else

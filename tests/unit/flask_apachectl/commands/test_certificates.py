@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_apachectl import app as apps
-from flask_apachectl import paths
+from flask_apachectl import paths, routing
 from flask_apachectl.apache import acme, server
 from flask_apachectl.commands import certificates
 from flask_apachectl.errors import RefusedError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.unit.flask_apachectl.commands.conftest import Machine
 
+RELEASE = "0123456789ab-cdef01"
 AUTHORITY = "https://acme.example.net/dir"
 FIRST, SECOND = (issue(name, ("www.example.com",)) for name in ("first", "second"))
 
@@ -37,6 +38,7 @@ class Md:
         patch.setattr(server, "reload", self.reload)
         patch.setattr(server, "addresses", lambda _app: ("127.0.0.1",))
         patch.setattr(server, "certificate", lambda _app, _address: self.shown.der)
+        patch.setattr(routing, "live_release", lambda _app: RELEASE)
         patch.setattr(certificates, "LOADED_WITHIN", 0.3)
         patch.setattr(certificates, "BEGINS_WITHIN", 0.1)
 
@@ -122,7 +124,9 @@ def test_a_certificate_is_awaited(md: Md, monkeypatch: pytest.MonkeyPatch) -> No
             md.stage()
 
     monkeypatch.setattr(time, "sleep", sleep)
-    assert await_it(60) == {"changed": True, "pending": False, "msg": "https://www.example.com/ has its certificate"}
+    url = "https://www.example.com/"
+    told = {"msg": f"{url} has its certificate", "serves": f"{url} serves {RELEASE}"}
+    assert await_it(60) == {"changed": True, "pending": False, **told}
     assert md.reloads == 1
 
 

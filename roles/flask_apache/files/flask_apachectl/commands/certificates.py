@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import lock
+from flask_apachectl import lock, routing
 from flask_apachectl.apache import acme, server
 from flask_apachectl.apache import certificates as files_of
 from flask_apachectl.errors import RefusedError
@@ -55,7 +55,8 @@ def await_first(options: argparse.Namespace) -> dict[str, Any]:
         else:
             time.sleep(0.5)
     if app.is_certified:
-        return {"changed": changed, "msg": f"{app.url} has its certificate", "pending": False}
+        serves = f"{app.url} serves {routing.live_release(app)}"
+        return {"changed": changed, "msg": f"{app.url} has its certificate", "serves": serves, "pending": False}
     told = acme.problem(app.site)
     return {
         "changed": changed,
