@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ import pytest
 
 from flask_apachectl import paths
 from flask_apachectl.build import builders
+from flask_apachectl.errors import RefusedError
+from flask_apachectl.host import facts
 from flask_apachectl.host.builder import Builder
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
 OLD, NEW = 901, 902
@@ -73,6 +75,20 @@ def test_the_shared_user_stays_while_an_app_has_its_cache(users: Users) -> None:
     assert not builders.is_shared_one_unused()
     assert list(users.homes) == ["build_shop"]
     assert [path.name for path in paths.CACHE.iterdir()] == ["shop"]
+
+
+@pytest.mark.parametrize(("program", "what"), [("userdel", "user"), ("groupdel", "group")])
+def test_what_cannot_be_removed_is_told(
+    program: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a group that somebody has made the main one of another user."""
+    for name in ("userdel", "groupdel"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{'echo no >&2; exit 8' if name == program else 'exit 0'}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(facts, "group", lambda name: name)
+    with pytest.raises(RefusedError, match=rf"^the {what} shop cannot be removed: no$"):
+        builders.remove_user("shop")
 
 
 def test_an_app_with_the_name_of_the_former_tools_keeps_its_cache(users: Users) -> None:

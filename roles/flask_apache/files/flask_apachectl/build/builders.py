@@ -41,11 +41,15 @@ def remove_shared_one() -> None:
 
 def remove_user(name: str) -> None:
     """Remove a user and its group. Raises RefusedError when that cannot be."""
-    done = subprocess.run(["userdel", name], check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RefusedError(f"the user {name} cannot be removed: {done.stderr.strip()}")
+    _run("userdel", name, what="user")
     if facts.group(name):  # where new users get no group of their own, they take none with them
-        subprocess.run(["groupdel", name], check=False, capture_output=True)
+        _run("groupdel", name, what="group")
+
+
+def _run(program: str, name: str, *, what: str) -> None:
+    done = subprocess.run([program, name], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RefusedError(f"the {what} {name} cannot be removed: {done.stderr.strip()}")
 
 
 def _remove(name: str, home: Path) -> None:
