@@ -49,7 +49,17 @@ def pair(start_host: Callable[..., Host]) -> list[Host]:
     """Return a host of each distribution with the light apps."""
     hosts = each(DISTRIBUTIONS, start_host)
     deploy(hosts, *LIGHT)
+    expect_sandbox(hosts)
     return hosts
+
+
+def expect_sandbox(hosts: list[Host]) -> None:
+    """Expect that each process of Apache's and of the apps is in the sandbox: what works here, works in it."""
+    for host in hosts:
+        states = host.run("cat /proc/[0-9]*/status", check=False).stdout.split("Name:\t")
+        apache = [each for each in states if each.startswith("apache2\n")]
+        assert len(apache) > len(LIGHT)
+        assert all("\nNoNewPrivs:\t1\nSeccomp:\t2\n" in each for each in apache), apache
 
 
 @pytest.fixture
@@ -58,6 +68,7 @@ def heavy(pair: list[Host], request: pytest.FixtureRequest) -> list[Host]:
     if not request.config.getoption("--heavy-apps"):
         pytest.skip("a heavy one: asked for with --heavy-apps")
     deploy(pair, request.param)
+    expect_sandbox(pair)
     return pair
 
 
