@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Variables = dict[str, Any]
 
 # Their values may be secrets, so no error shows them.
-HIDDEN = ("environment", "git_key", "tls_key", "acme_hmac", "index_url", "extra_index_urls")
+HIDDEN = ("environment", "git_key", "tls_key", "acme_hmac", "basic_auth", "index_url", "extra_index_urls")
 HIDDEN_VALUE = "a value that is not shown"
 SHOWN = 100  # characters of a value in an error
 CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
