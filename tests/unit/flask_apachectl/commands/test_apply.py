@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import history, paths, routing
-from flask_apachectl.apache import hardening, others, users
+from flask_apachectl.apache import hardening, others, server, users
 from flask_apachectl.commands import apply, inspect
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -102,7 +102,7 @@ def test_a_changed_password_needs_no_reload(machine: Machine, monkeypatch: pytes
     second.write_text("mallory")
     assert machine.drift("shop") == [str(second)]
     kept: list[bool] = []
-    monkeypatch.setattr(apply.server, "loaded", lambda _app: kept.append(first.exists()) or "")
+    machine.patch.setattr(server, "loaded", lambda _app: str(kept.append(first.exists())))  # type: ignore[func-returns-value]
     assert str(first) in machine.apply("shop", users={str(second): {"bob": "staple"}}, digest="3", plan=True)["paths"]
     answer = machine.apply("shop", users={str(second): {"bob": "staple"}}, digest="3")
     assert set(kept) == {True}
