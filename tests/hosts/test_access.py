@@ -310,7 +310,7 @@ def test_proxies_are_believed_and_nobody_else(shops: list[Shop]) -> None:
         private = {"X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "http"}
         (got,) = shop.ask(asked(source=PROXY, headers=private))
         assert (got.environ["REMOTE_ADDR"], got.environ["wsgi.url_scheme"]) == ("10.1.2.3", "http")
-        assert shop.deploy(**WITHIN, tls="self_signed", canonical_host=True)
+        assert shop.deploy(**WITHIN, tls="self_signed", canonical_host=True, hsts=300)
         by_https = {"X-Forwarded-For": VISITOR, "X-Forwarded-Proto": "https"}
         requests = [
             asked("/shop/a?b", source, headers, host=name)
@@ -321,6 +321,8 @@ def test_proxies_are_believed_and_nobody_else(shops: list[Shop]) -> None:
         assert [each.status for each in answers] == [200, *[308] * 5]
         assert {each.headers["Location"] for each in answers[1:]} == {f"https://{NAME}/shop/a?b"}
         assert answers[0].environ["wsgi.url_scheme"] == "https"
+        hsts = [each.headers.get("Strict-Transport-Security") for each in answers]
+        assert hsts == ["max-age=300", None, None] * 2
 
     each(shops, go)
 

@@ -150,6 +150,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {
             "flask_apache_server_aliases": ["example.com"],
             "flask_apache_trusted_proxies": ["192.0.2.1", "2001:db8::/32"],
+            "flask_apache_hsts": 300,
             "flask_apache_tls": "files",
             "flask_apache_canonical_host": "yes",
             "flask_apache_directives": ["Require ip 192.0.2.1"],

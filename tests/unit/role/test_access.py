@@ -49,6 +49,14 @@ def test_proxies_are_believed(rendered: Rendered) -> None:
         ]
 
 
+def test_browsers_stay_with_https_where_a_proxy_speaks_it(rendered: Rendered) -> None:
+    for name, text in rendered["proxies"].items():
+        if name.startswith("apache/vhost.conf.j2"):
+            (header,) = (line for line in directives(text, "Header") if "Strict-Transport-Security" in line)
+            assert header[3] == "max-age=300"
+            assert ("reqenv('HTTPS') == 'on'" in header[-1]) == (":leading" in name)
+
+
 def test_the_proxy_protocol(rendered: Rendered) -> None:
     vhosts = [text for name, text in rendered["proxy-protocol"].items() if name.startswith("apache/vhost.conf.j2")]
     for text in vhosts:
