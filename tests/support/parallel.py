@@ -94,6 +94,7 @@ MINUTES = {
     "tests/hosts/test_tls.py": 3,
     "tests/hosts/test_acme.py": 3,
     "tests/hosts/test_loaded.py": 3,
+    "tests/hosts/test_access.py": 2,
 }
 
 

@@ -162,6 +162,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "flask_apache_trusted_proxies": ["192.0.2.0/24"],
             "flask_apache_proxy_protocol": "yes",
             "flask_apache_tls": "self_signed",
+            "flask_apache_directives": ["Require ip 192.0.2.1"],
         },
         host(),
     ),

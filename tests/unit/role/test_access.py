@@ -95,6 +95,9 @@ def test_guards_and_directives_apply_wherever_the_app_is_served(rendered: Render
     assert len(own) == 2
     for text in own.values():
         assert ["ip", "192.0.2.1"] in directives(text, "Require")
+    for name, text in rendered["proxy-protocol"].items():  # there, nobody gets it
+        if name.startswith("apache/app.conf.j2"):
+            assert (["ip", "192.0.2.1"] in directives(text, "Require")) != name.endswith(":leading")
 
 
 def test_the_readiness_address_tells_its_status_only(rendered: Rendered) -> None:
