@@ -214,21 +214,22 @@ def expect_changes(host: Host, authority: Authority, source: Path) -> None:
 
 
 def test_an_authority_that_is_away_at_the_first_deploy(hosts: list[Host], authority: Authority, source: Path) -> None:
-    """The app is served by plain HTTP, the run says why, and the host gets the certificate later."""
+    """The app is served by plain HTTP, the run says why, and the certificate comes later: behind a login, too."""
     authority.stop()
+    login = {"basic_auth": [{"users": {"alice": "battery"}}]}
 
     def begin(host: Host) -> None:
-        run = deploy(host, source, acme_wait=3)
+        run = deploy(host, source, acme_wait=3, **login)
         assert "Visitors get http://" in run.results["await_certificate"]["warnings"][0]
-        assert host.http("/", names(host)[0]).json()["mark"] == "one"
+        assert host.http("/", names(host)[0]).status == 401
 
     each(hosts, begin)
     authority.start(wants_account=True)
 
     def end(host: Host) -> None:
-        without = deploy(host, source, acme_wait=2).results["await_certificate"]
+        without = deploy(host, source, acme_wait=2, **login).results["await_certificate"]
         assert without["pending"]
-        account = {"acme_key_id": KEY_ID, "acme_hmac": HMAC}
+        account = {"acme_key_id": KEY_ID, "acme_hmac": HMAC, **login}
         run = deploy(host, source, **account)
         assert authority.is_issuer(shown(host)), run.results["await_certificate"]
         place = f"/etc/flask-apache/vhosts/{names(host)[0]}-443/external-account.json"

@@ -54,6 +54,32 @@ CASES = {
         "flask_apache_error_pages.503 must be a file on the control node that can be read, got '/none/503.html'",
         error_pages={"503": "/none/503.html"},
     ),
+    "a name for a proxy": case(
+        "flask_apache_trusted_proxies[0] must be an address or a network, such as 192.0.2.7 or 192.0.2.0/24, got 'lb'",
+        trusted_proxies=["lb"],
+    ),
+    "a load balancer that is not named": case(
+        "flask_apache_proxy_protocol must be false without flask_apache_trusted_proxies, got true; name the load",
+        proxy_protocol=True,
+    ),
+    "the PROXY protocol at another site's port": case(
+        "flask_apache_proxy_protocol must be false at the port of /etc/apache2/sites-enabled/somebody.conf:3, got true",
+        proxy_protocol=True,
+        trusted_proxies=["192.0.2.7"],
+        port=8090,
+    ),
+    "a password that is a number": case(
+        "flask_apache_basic_auth[0].users.alice must be a string, got a value that is not shown; put the password in",
+        basic_auth=[{"users": {"alice": 1234}}],
+    ),
+    "a login outside the app": case(
+        "flask_apache_basic_auth[0].path must be a path below the mount, such as /admin, got '/../admin'",
+        basic_auth=[{"path": "/../admin", "users": {"alice": "secret"}}],
+    ),
+    "a network with a host's address": case(
+        "flask_apache_allow[0].from[0] must be the first address of a network, got '192.0.2.7/24'; write 192.0.2.0/24",
+        allow=[{"path": "/admin", "from": ["192.0.2.7/24"]}],
+    ),
     "a setting that the sandbox does not have": case(
         "flask_apache_sandbox_without[0] must be a setting of the sandbox, such as ProtectHome, got 'ProtectHomes'",
         sandbox_without=["ProtectHomes"],

@@ -95,6 +95,7 @@ MINUTES = {
     "tests/hosts/test_acme.py": 3,
     "tests/hosts/test_loaded.py": 3,
     "tests/packaging/test_packaging.py": 2,
+    "tests/hosts/test_access.py": 2,
 }
 
 

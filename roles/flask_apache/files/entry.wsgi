@@ -199,9 +199,23 @@ def below_the_mount(app: WSGIApplication) -> WSGIApplication:
         if "FLASK_APACHE_PATH" in environ:
             environ["PATH_INFO"] = environ.pop("FLASK_APACHE_PATH")
             environ["SCRIPT_NAME"] = environ.pop("FLASK_APACHE_MOUNT", "")
+        if environ.pop("FLASK_APACHE_STATUS_ONLY", None):
+            return status_only(app, environ, start_response)
         return app(environ, start_response)
 
     return application
+
+
+def status_only(app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the status alone: who asks may not see the rest."""
+    told: list[str] = []
+    body = app(environ, lambda status, *_: told.append(status))  # type: ignore[arg-type]
+    try:
+        next(iter(body), None)  # a generator begins to answer only then
+    finally:
+        getattr(body, "close", bool)()
+    start_response(told[-1], [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return []
 
 
 def for_probes(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication:

@@ -52,6 +52,9 @@ VALUES: dict[str, Any] = {
     "error_log": "/var/log/the-error.log",
     "metrics_textfile": "/var/lib/the-metrics",
     "directives": ["Header set X-The-Header the-directive"],
+    "trusted_proxies": ["192.0.2.77"],
+    "basic_auth": [{"path": "/the-login", "realm": "The realm", "users": {"the_visitor": "the password"}}],
+    "allow": [{"path": "/the-list", "from": ["192.0.2.88"]}],
     "acme_directory": "https://the-authority.example/dir",
     "acme_email": "the-admin@mail.example",
     "acme_key_id": "the-customer",
@@ -112,6 +115,10 @@ def _options(name: str, options: dict[str, Any], values: list[Any]) -> Iterator[
                     yield Place((name, index, key), "choices" in option)
                 else:
                     yield from (Place((name, index, key, position)) for position in range(len(words)))
+            elif key in item and option["type"] == "dict":
+                yield from (*(Place((name, index, key, each)) for each in item[key]), Place((name, index, key, KEY)))
+            elif key in item and option.get("elements") == "str":
+                yield Place((name, index, key, 0))
         yield Place((name, index, KEY))
 
 
@@ -159,11 +166,16 @@ def base(place: Place, source: Path) -> dict[str, Any]:
     return variables(source, **own)
 
 
+def key_of(place: Place) -> str:
+    """Return the text that stands for a key of the mapping at a place."""
+    return "the_visitor" if "users" in place.way else "THE_NAME"
+
+
 def at(values: dict[str, Any], place: Place) -> Any:  # noqa: ANN401 - whatever is there
     """Return what is at a place; of a key, the text that stands for it."""
     found: Any = values[f"flask_apache_{place.name}"]
     for step in place.way[1:]:
-        found = "THE_NAME" if step is KEY else found[step]
+        found = key_of(place) if step is KEY else found[step]
     return found
 
 
@@ -177,7 +189,7 @@ def put(values: dict[str, Any], place: Place, value: object) -> dict[str, Any]:
     if last is not KEY:
         holder[last] = value
     else:
-        holder[value] = holder.pop("THE_NAME", "the value")
+        holder[value] = holder.pop(key_of(place), "the value")
     return changed
 
 

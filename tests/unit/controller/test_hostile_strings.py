@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller import declaration, requests, source, tls
+from controller import access, declaration, requests, source, tls
 from controller.checks.values import HIDDEN
 from flask_apachectl.host import programs
 from tests.unit import readers
@@ -84,6 +84,7 @@ def received(sent: dict[str, Any]) -> dict[str, Any]:
     sent = json.loads(json.dumps(sent, ensure_ascii=False).encode())
     for name in ("digest", "salt", "engine"):
         del sent[name]
+    sent["site"]["shared"] = sorted(sent["site"]["shared"])  # without the digests
     spec = sent["spec"]
     spec["units"] = {name: unit(name, text) for name, text in spec["units"].items()}
     for hook in spec["hooks"]:
@@ -122,6 +123,7 @@ def substituted(value: object, texts: Texts, words: Words | None = None) -> obje
     if not isinstance(value, str):
         return value
     value = re.sub(r"/\d{3}-(?=[^/]*\.conf$)", "/000-", value)  # it counts a mount's characters
+    value = re.sub(r"(?<=/users-)[0-9a-f]{8}\b", "", value)  # it stands for a path
     value = re.sub(r"(?<=-443-)[0-9a-f]{8}\b", "", value)  # it stands for an authority
     if not texts:
         return value
@@ -130,8 +132,13 @@ def substituted(value: object, texts: Texts, words: Words | None = None) -> obje
 
 def forms(before: str, after: str) -> Texts:
     """Return in which forms a text arrives, and another one instead: as it is, in a pattern, in names."""
-    made = (str, re.escape, str.lower, lambda text: text.upper().replace("-", "_"))
+    made = (str, re.escape, access.escaped, in_pattern, str.lower, lambda text: text.upper().replace("-", "_"))
     return {form(before): form(after) for form in reversed(made)}
+
+
+def in_pattern(text: str) -> str:
+    """Return a path in the pattern of all that an app may understand as it."""
+    return access.escaped(text.rstrip("/")).replace("/", "/+")
 
 
 def difference(found: object, wanted: object, place: str = "") -> str:
@@ -150,7 +157,9 @@ class Expectation:
 
     def __init__(self, place: Place, source: Path) -> None:
         self.place, self.base = place, places.base(place, source)
-        self.before = places.at(self.base, place) if place.way[-1] is not KEY or place.name == "environment" else ""
+        self.before = (
+            places.at(self.base, place) if place.way[-1] is not KEY or place.way[-2] in ("environment", "users") else ""
+        )
         self.sent = substituted(received(request(self.base)), {})
         self.is_command = place.way[2:] in (("run",), ("command",))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FULL: dict[str, Any] = {
     "flask_apache_environment": {"KEY": "correct horse", "WORKERS": 3},
     "flask_apache_hooks": [{"at": "before_start", "run": "flask db upgrade"}],
+    "flask_apache_basic_auth": [{"users": {"alice": "wonderland"}}],
     "flask_apache_index_url": "https://user:battery@index.example.com/simple",
 }
 
@@ -74,7 +75,7 @@ def test_the_digest_depends_on_everything(way: tuple[Any, ...], other: str) -> N
 
 def test_every_part_has_a_say_in_the_digest() -> None:
     assert {way[0] for way in WAYS} == {
-        *("app", "site", "spec", "environment", "directories", "files", "apache", "engine", "salt")
+        *("app", "site", "spec", "environment", "directories", "files", "apache", "engine", "salt", "users")
     }
     for change in ({"engine": b"2"}, {"entry": "other"}, {"host": {"salt": "other"}}, {"flask_apache_port": 81}):
         assert request(**change)["digest"] != REQUEST["digest"]

@@ -324,7 +324,9 @@ class Host:
     def request(self) -> request.Request:
         """Return the role's request, as far as it concerns a release."""
         declared = Declared({}, (Path("none"), ""), {}, "", {})
-        return request.Request(self.app, directories=(), files=(), apache=declared, archives={}, digest="", salt="")
+        return request.Request(
+            self.app, directories=(), files=(), users={}, apache=declared, archives={}, digest="", salt=""
+        )
 
     def deploy(self, source: str) -> dict[str, Any]:
         """Do everything that a run of the role does."""

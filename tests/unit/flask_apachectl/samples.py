@@ -26,6 +26,8 @@ DECLARED: dict[str, Any] = {
     "acme": "",
     "tls": False,
     "restricted": False,
+    "proxy_protocol": False,
+    "shared": {},
     "processes": 2,
     "strategy": "blue_green",
     "idle_pool": "warm",

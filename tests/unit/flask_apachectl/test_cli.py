@@ -199,6 +199,7 @@ REQUEST = {
     "app": "new",
     **declared(),
     "environment": {},
+    "users": {},
     "index_urls": [],
     "files": [],
     "directories": [],

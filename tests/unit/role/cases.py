@@ -146,6 +146,40 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         host(),
     ),
+    "proxies": (
+        {
+            "flask_apache_server_aliases": ["example.com"],
+            "flask_apache_trusted_proxies": ["192.0.2.1", "2001:db8::/32"],
+            "flask_apache_hsts": 300,
+            "flask_apache_tls": "files",
+            "flask_apache_canonical_host": "yes",
+            "flask_apache_directives": ["Require ip 192.0.2.1"],
+        },
+        host(),
+    ),
+    "proxy-protocol": (
+        {
+            "flask_apache_trusted_proxies": ["192.0.2.0/24"],
+            "flask_apache_proxy_protocol": "yes",
+            "flask_apache_tls": "self_signed",
+            "flask_apache_directives": ["Require ip 192.0.2.1"],
+        },
+        host(),
+    ),
+    "guarded": (
+        {
+            "flask_apache_mount": "/a.b",
+            "flask_apache_basic_auth": [
+                {"users": {"alice": "wonderland"}},
+                {"path": "/admin/", "realm": "Staff", "users": {"bob": 'a"b\\c'}},
+            ],
+            "flask_apache_allow": [
+                {"path": "/admin", "from": ["192.0.2.1", "2001:db8::/32"]},
+                {"path": "/hook.x", "from": ["all"]},
+            ],
+        },
+        host(),
+    ),
     "strict": ({"flask_apache_security_headers": "strict"}, host()),
     "no-headers": ({"flask_apache_security_headers": "none"}, host()),
     "strings": (

@@ -315,3 +315,25 @@ def test_a_pool_without_a_release_shows_a_page(release: Path, tmp_path: Path) ->
         done = run(release, "-c", POOL + ASK.format(environ=environ, descriptor=2), str(conf / "entry.wsgi"))
         status, headers, body = eval(done.stderr)  # noqa: S307 - the test's own
         assert (status, headers["Content-Type"], body) == ("503 Service Unavailable", kind, text)
+
+
+@pytest.mark.parametrize("answer", ["return answer(start_response)", "yield from answer(start_response)"])
+def test_the_readiness_address_tells_its_status_only(release: Path, answer: str) -> None:
+    (release / "app/app.py").write_text(
+        f"""
+class Body(list):
+    def close(self):
+        open("closed", "w")
+def answer(start_response):
+    start_response("203 Maybe", [("Content-Type", "text/html"), ("Set-Cookie", "secret=1")])
+    return Body([b"the secret"])
+def app(environ, start_response):
+    {answer}
+"""
+    )
+    found = ask(release, {"FLASK_APACHE_PATH": "/", "FLASK_APACHE_STATUS_ONLY": "1"})
+    assert found == ("203 Maybe", {"Content-Type": "text/plain", "Content-Length": "0"}, b"")
+    assert (release / "app/closed").exists() == answer.startswith("return")
+    (release / "app/app.py").write_text((release / "app/app.py").read_text().replace("yield from", "return"))
+    whole = ask(release, {"FLASK_APACHE_PATH": "/"})
+    assert whole == ("203 Maybe", {"Content-Type": "text/html", "Set-Cookie": "secret=1"}, b"the secret")

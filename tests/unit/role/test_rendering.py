@@ -86,5 +86,5 @@ def test_ansible_renders_the_same(rendered: Rendered, tmp_path: Path) -> None:
 def test_these_cases_render_every_template() -> None:
     texts = {str(path.relative_to(ROLE / "templates")) for path in (ROLE / "templates").rglob("*.j2")}
     tops = {file.template for case in CASES for file in files(derived(case)).values()}
-    included = {name for name in texts if name.startswith("apache/app/")}
+    included = {name for name in texts if name.startswith(("apache/app/", "apache/vhost/"))}
     assert tops | included | {"systemd/command.j2", "systemd/unit.j2"} == texts

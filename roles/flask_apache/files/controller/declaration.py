@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import access
 from .claims import Claims, claims, is_tls, restricts
 from .daemon_options import daemon_options, mod_wsgi_version, version
 from .headers import SecurityHeaders, security_headers
@@ -22,6 +23,8 @@ from .values import Values, is_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .access import Access
 
 FORMAT = 4  # of app.json
 SLOTS = ("blue", "green")
@@ -73,7 +76,7 @@ class Site:
     retry_after: int  # seconds
     request_body_limit: int  # bytes
     directives: list[str]
-    restricted: bool  # they restrict who may visit
+    restricted: bool  # not everybody may visit everything
     log_keep_days: int
     access_log: str  # a path
     error_log: str
@@ -94,11 +97,12 @@ class Derived:
     pages: ErrorPages
     headers: SecurityHeaders
     tls: Tls
+    access: Access
 
     def as_app(self) -> dict[str, Any]:
         """Return all of it as the one flat mapping that templates know as ``app``."""
         own = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.headers)
-        parts = (*own, self.tls, self.site)
+        parts = (*own, self.tls, self.access, self.site)
         return {name: value for part in parts for name, value in asdict(part).items()}
 
 
@@ -120,6 +124,7 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
         pages=ErrorPages(),
         headers=security_headers(values),
         tls=tls(values, place.vhosts[0].directory),
+        access=access.access(values, place.conf),
     )
 
 
@@ -141,6 +146,7 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
             *MODULES,
             *(COMPRESSION_MODULES if compression else ()),
             *(modules(values) if values.text("tls") != "none" else ()),
+            *access.modules(values),
         ],
         compression=compression,
         compressible=list(compressible),
@@ -149,7 +155,7 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
         retry_after=values.number("retry_after"),
         request_body_limit=values.number("request_body_limit"),
         directives=values.texts("directives"),
-        restricted=restricts(values.texts("directives")),
+        restricted=restricts(values.texts("directives")) or access.is_guarded(values),
         log_keep_days=values.number("log_keep_days"),
         access_log=values.text("access_log", f"{place.logs}/access.log"),
         error_log=values.text("error_log", f"{place.logs}/error.log"),
@@ -197,6 +203,8 @@ def declared(
         "acme": derived.tls.acme,
         "tls": is_tls(own.directives),
         "restricted": own.restricted,
+        "proxy_protocol": derived.access.proxy_protocol,
+        "shared": access.shared(values),
         "strategy": values.text("strategy"),
         "idle_pool": values.text("idle_pool"),
         "processes": values.number("daemon_processes"),

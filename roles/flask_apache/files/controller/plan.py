@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from controller.checks import (
+    access,
     dependencies,
     environment,
     gate,
@@ -64,6 +65,7 @@ def check(
         *dependencies.check_wheelhouse(own),
         *host_checks.check_mod_wsgi(own),
         *tls.check(own),
+        *access.check(own),
         *gate.check(own),
         *hardening.check(own),
         *pages.check(own),
@@ -75,6 +77,7 @@ def check(
         *site.check_logs(own, host),
         *tls.check_files(own, host),
         *site.check_port(own, host),
+        *access.check_port(own, host),
         *site.check_apps(own, host),
         *site.check_sites(own, host),
     ]
@@ -87,6 +90,7 @@ def warnings(variables: Mapping[str, Any], host: Variables) -> Iterator[str]:
     """Yield what is accepted, but is not right yet, or will soon be wrong."""
     own = {name.removeprefix("flask_apache_"): value for name, value in variables.items()}
     yield from tls.warnings(own, host)
+    yield from access.warnings(own, host)
     yield from units.metrics_warnings(own, host)
 
 

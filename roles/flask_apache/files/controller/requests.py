@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flask_apachectl import releases
 from flask_apachectl.declaration import Site, Spec, read
 
-from . import declaration, source, tls
+from . import access, declaration, source, tls
 from . import files as templates
 from .checks import patterns
 from .values import Values
@@ -82,6 +82,7 @@ def declaration_of(
         "site": {each.name: flat[each.name] for each in fields(Site)},
         "spec": {each.name: flat[each.name] for each in fields(Spec)},
         "environment": environment(variables),
+        "users": access.users(Values(variables), derived.paths.conf),
         "index_urls": declaration.index_urls(variables),
         "directories": templates.directories(derived),
         "files": [

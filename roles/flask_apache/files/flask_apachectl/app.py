@@ -154,6 +154,5 @@ def unknown(name: str, user: str) -> App:
         return kind(**{field.name: blank.get(str(field.type), ()) for field in fields(kind)})
 
     spec = replace(made(Spec), units={}, health_request_timeout=5)
-    return App(
-        name, replace(made(Site), user=user, server_name="localhost", port=80, mount="/", manage_service=True), spec
-    )
+    site = replace(made(Site), user=user, server_name="localhost", port=80, mount="/", manage_service=True, shared={})
+    return App(name, site, spec)

@@ -30,7 +30,7 @@ SINCE: dict[int, dict[str, object]] = {
         "sandbox_without": [],
         "sandbox_writable": [],
     },
-    4: {},
+    4: {"proxy_protocol": False, "shared": {}},
 }
 Record = TypeVar("Record")
 
@@ -89,7 +89,9 @@ class Site:
     acme: str  # the address of the authority from which it comes, or nothing
     mount: str
     tls: bool  # flask_apache_directives make it a site of HTTPS
-    restricted: bool  # flask_apache_directives restrict who may visit it
+    restricted: bool  # not everybody may visit all of it
+    proxy_protocol: bool  # its ports speak the PROXY protocol
+    shared: dict[str, str]  # what stands for the values of the variables that its virtual host has once, by name
     processes: int
     strategy: str
     idle_pool: str

@@ -157,3 +157,22 @@ def test_what_comes_last_takes_nothing(given_sites: list[tuple[str, int, set[str
         ):
             assert listing.winner(now, name) == listing.winner(was, name)
         assert mine[0].names[0] in {name for site in now for name in site.names}
+
+
+@pytest.mark.parametrize(
+    ("port", "speaks", "problem"), [(80, True, True), (0, True, True), (81, True, False), (80, False, False)]
+)
+def test_a_port_speaks_the_proxy_protocol_for_all_of_its_sites(port: int, *, speaks: bool, problem: bool) -> None:
+    both = [own(), other("*", port)]
+    found = told(both, both, proxy_protocol=speaks)
+    assert ("old.conf:1 does not speak the PROXY protocol, which an app would have there" in found) == problem
+    assert "PROXY" not in told([own()], [own()], proxy_protocol=speaks)
+
+
+def test_apps_of_one_port_agree_on_the_proxy_protocol() -> None:
+    first, second = (shop(proxy_protocol=speaks, server_name=f"{speaks}.example").site for speaks in (True, False))
+    listing_of_none = Listing((), PORTS)
+    problem = "port 80 speaks the PROXY protocol for one app, so it must for all of its apps"
+    assert problem in list(neighbours.conflicts(listing_of_none, listing_of_none, [first, second]))
+    elsewhere = replace(second, port=81)
+    assert problem not in list(neighbours.conflicts(listing_of_none, listing_of_none, [first, elsewhere]))

@@ -105,7 +105,7 @@ class Machine:
     def request(self, name: str, *, digest: str = "1", entry: str = "entry\n", **changes: object) -> dict[str, Any]:
         """Return what the role sends for an app."""
         flat: dict[str, Any] = {"user": "root", "manage_service": True, **changes}
-        environment, wsgi_load = flat.pop("environment", {}), flat.pop("wsgi_load", "")
+        environment, wsgi_load, users = flat.pop("environment", {}), flat.pop("wsgi_load", ""), flat.pop("users", {})
         parts = declared(**flat)
         own = declaration.read(Site, parts["site"], "site")
         hosts, file = [place.host for place in neighbours.places(own)], f"{999 - len(own.mount)}-{name}.conf"
@@ -118,6 +118,7 @@ class Machine:
             **parts,
             "environment": environment,
             "index_urls": [""],
+            "users": users,
             "directories": [{"path": str(path), **owned} for path in (conf, conf / "pages", paths.SRV / name)],
             "files": [
                 {"path": str(conf / "pages/503.html"), "content": "closed\n", **plain},

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flask_apachectl import history, paths, routing
-from flask_apachectl.apache import hardening, others
+from flask_apachectl.apache import hardening, others, server, users
 from flask_apachectl.commands import apply, inspect
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files
@@ -81,6 +81,33 @@ def test_apache_is_not_reloaded_for_what_it_does_not_read(machine: Machine) -> N
     answer = machine.apply("shop", health_path="/healthz", environment={"A": "b"}, digest="2")
     assert (answer["changed"], answer["reloaded"]) == (True, False)
     assert (machine.proofs, machine.loads) == (1, [False])
+
+
+def test_a_changed_password_needs_no_reload(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither does one that is gone, and its file goes only when Apache does not need it any more."""
+    monkeypatch.setattr(users, "GROUP", "root")
+    monkeypatch.setattr(users, "content", lambda _path, names: "".join(f"{each}\n" for each in names))
+    first, second = (paths.ETC / f"shop/users-{number}" for number in (1, 2))
+    declared = {str(first): {"alice": "battery"}, str(second): {"bob": "staple"}}
+    planned = machine.apply("shop", users=declared, plan=True)
+    answer = machine.apply("shop", users=declared)
+    assert planned["paths"] == answer["paths"]
+    assert {str(first), str(second)} <= set(answer["paths"])
+    assert not any(secret in json.dumps([planned, answer]) for secret in ("battery", "staple"))
+    assert machine.apply("shop", users=declared)["changed"] is False
+    assert first.stat().st_mode & 0o777 == 0o640
+    answer = machine.apply("shop", users={**declared, str(first): {"alice": "horse"}}, digest="2")
+    assert (answer["paths"], answer["reloaded"]) == ([str(first), str(paths.ETC / "shop/app.json")], False)
+    assert machine.drift("shop") == []
+    second.write_text("mallory")
+    assert machine.drift("shop") == [str(second)]
+    kept: list[bool] = []
+    machine.patch.setattr(server, "loaded", lambda _app: str(kept.append(first.exists())))  # type: ignore[func-returns-value]
+    assert str(first) in machine.apply("shop", users={str(second): {"bob": "staple"}}, digest="3", plan=True)["paths"]
+    answer = machine.apply("shop", users={str(second): {"bob": "staple"}}, digest="3")
+    assert set(kept) == {True}
+    assert {str(first), str(second)} <= set(answer["paths"])
+    assert (first.exists(), second.exists()) == (False, True)
 
 
 def test_what_apache_has_not_loaded_is_loaded(machine: Machine) -> None:

@@ -116,6 +116,8 @@ def test_apps_that_are_declared(bare: Path) -> None:
         "mount": "/",
         "python": "/usr/bin/python3",
         "python_version": "3.11",
+        "proxy_protocol": False,
+        "shared": {},
     }
     assert {name: value for name, value in old.items() if value is not None} == first
 

@@ -30,7 +30,7 @@ TEXTS = ("environment", "git_key", "git_signers", "tls_certificate", "tls_chain"
 # They reach no string of Apache's configuration, so they may contain quotes and the like.
 QUOTED = (
     *("wsgi", "pip_args", "source", "health_body", "directives", "git_known_hosts", "package_requirements"),
-    *("hooks", "workers", "timers", "index_url", "extra_index_urls"),
+    *("hooks", "workers", "timers", "index_url", "extra_index_urls", "basic_auth"),
 )
 
 # {variable: (pattern, what it must be)}
@@ -97,6 +97,11 @@ LIST_PATTERNS: dict[str, tuple[str, str]] = {
 }
 
 
+def below(place: str, key: object) -> str:
+    """Return the place of a mapping's value."""
+    return f"{place}.{key}" if re.fullmatch(r"\w+", str(key)) else f"{place}[{values.shown(key)}]"
+
+
 def strings(place: str, value: object) -> Iterator[tuple[str, str]]:
     """Yield the strings in a value and their places, however deep; a mapping's keys have the mapping's place."""
     if isinstance(value, str):
@@ -104,8 +109,7 @@ def strings(place: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from strings(place, key)
-            part = f".{key}" if re.fullmatch(r"\w+", str(key)) else f"[{values.shown(key)}]"
-            yield from strings(f"{place}{part}", item)
+            yield from strings(below(place, key), item)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from strings(f"{place}[{index}]", item)

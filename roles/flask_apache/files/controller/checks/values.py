@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Variables = dict[str, Any]
 
 # Their values may be secrets, so no error shows them.
-HIDDEN = ("environment", "git_key", "tls_key", "acme_hmac", "index_url", "extra_index_urls")
+HIDDEN = ("environment", "git_key", "tls_key", "acme_hmac", "basic_auth", "index_url", "extra_index_urls")
+PLAIN = re.compile(r"basic_auth\[\d+\]\.(path|realm)")  # what is no secret in them
 HIDDEN_VALUE = "a value that is not shown"
 SHOWN = 100  # characters of a value in an error
 CREDENTIALS = re.compile(r"://.*@", re.DOTALL)
@@ -27,7 +28,8 @@ def error(place: str, must: str, value: object, advice: str = "") -> str:
     word "must"; ``advice`` says what to do, where that is not obvious.
     """
     variable = re.split(r"\W", place, maxsplit=1)[0]
-    got = HIDDEN_VALUE if variable in HIDDEN else shown(value)
+    is_hidden = variable in HIDDEN and not (isinstance(value, str) and PLAIN.fullmatch(place))
+    got = HIDDEN_VALUE if is_hidden else shown(value)
     return f"flask_apache_{place} must {must}, got {got}" + (f"; {advice}" if advice else "")
 
 

@@ -6,13 +6,13 @@ for a name that no other site has; those with a wildcard come after those withou
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_apachectl.apache import listing, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from flask_apachectl.apache.listing import Listing
     from flask_apachectl.declaration import Site
@@ -167,6 +167,17 @@ def conflicts(before: Listing, after: Listing, apps: Iterable[Site]) -> Iterator
         if needs_main(then, port, sites) and first and others.is_own(first.file) and MAIN not in first.file:
             yield f"{_told(NO_NAME, ('*', port))} would be answered by {first} instead of Apache's main server"
     yield from _kept_from(after, sites)
+    yield from _of_one_port(after, sites)
+
+
+def _of_one_port(after: Listing, sites: list[Site]) -> Iterator[str]:
+    """Yield the ports that would speak the PROXY protocol for some sites and not for others: Apache cannot do that."""
+    spoken = {place.port for site in sites for place in places(site) if site.proxy_protocol}
+    for port in sorted(spoken & {place.port for site in sites for place in places(site) if not site.proxy_protocol}):
+        yield f"port {port} speaks the PROXY protocol for one app, so it must for all of its apps"
+    for each in others.without_own(after).hosts:
+        if each.port in (*spoken, 0) and spoken and not others.is_stock(Path(each.file)):
+            yield f"{each} does not speak the PROXY protocol, which an app would have there"
 
 
 def _kept_from(after: Listing, sites: list[Site]) -> Iterator[str]:

@@ -113,7 +113,15 @@ def loaded_at(app: App, address: str, place: Place | None = None) -> str:
     place = place or neighbours.places(app.site)[0]
     is_secure, seconds = place.port == app.site.https_port, app.spec.health_request_timeout
     try:
-        reply = client.get(address, place.port, app.site.mount, headers, seconds, is_secure=is_secure)
+        reply = client.get(
+            address,
+            place.port,
+            app.site.mount,
+            headers,
+            seconds,
+            is_secure=is_secure,
+            speaks_proxy=app.site.proxy_protocol,
+        )
     except (OSError, http.client.HTTPException):
         return ""
     name, _, digest = reply.headers.get("X-Flask-Apache-Configuration", "").partition(" ")
@@ -122,7 +130,8 @@ def loaded_at(app: App, address: str, place: Place | None = None) -> str:
 
 def certificate(app: App, address: str) -> bytes:
     """Return the certificate that visitors of an app see at an address, in DER. Raises OSError when there is none."""
-    return client.certificate(address, app.site.https_port, app.site.server_name, app.spec.health_request_timeout)
+    site, seconds = app.site, app.spec.health_request_timeout
+    return client.certificate(address, site.https_port, site.server_name, seconds, speaks_proxy=site.proxy_protocol)
 
 
 def reload(verb: str = "reload") -> None:

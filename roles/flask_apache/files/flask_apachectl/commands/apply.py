@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask_apachectl import declaration, history, lock, paths, routing, slots
-from flask_apachectl.apache import hardening, neighbours, others, proof, rotation, server, site
+from flask_apachectl.apache import hardening, neighbours, others, proof, rotation, server, site, users
 from flask_apachectl.app import read_json
 from flask_apachectl.build import builders
 from flask_apachectl.commands import request
@@ -39,12 +39,15 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
     wanted = _without_somebodys(request.of_json(request.read()))
     app = wanted.app
     if options.plan:
+        wanted = _with_users(wanted, plan=True)
         steps = [*_apache_steps(wanted), *timers.wanted(_apps(wanted))]
+        steps += users.unneeded(app.conf, wanted.users)
         changes = _changes([*wanted.directories, *wanted.files, _declaration(wanted), *steps])
         return _answer(app, changes, "would change")
     with history.attempt(app, "deploy", None), lock.held(app), lock.host_held():
         _expect_safe_logs(app)
         others.forget()
+        wanted = _with_users(wanted)
         steps = _apache_steps(wanted)
         differing = _changes(steps)
         if differing:
@@ -64,6 +67,9 @@ def apply(options: argparse.Namespace) -> dict[str, Any]:
             changes.append(Change(f"the Unix user {paths.SHARED_BUILD_USER}", "present\n", ""))
         others.forget()
         loaded = _load(app, differing, was_killed=was_killed)
+        unneeded = users.unneeded(app.conf, wanted.users)  # what Apache had loaded may have needed it
+        changes += _changes(unneeded)
+        make(unneeded)
         started = timers.install(_apps(wanted))
         make([_declaration(wanted)])
     answer = _answer(app, changes, "changed")
@@ -80,6 +86,11 @@ def _without_somebodys(wanted: Request) -> Request:
     if len(kept) < len(wanted.files):
         report.say(f"keep    {rotation.ROTATION}, which somebody has changed: a reload there ends long requests")
     return replace(wanted, files=tuple(kept))
+
+
+def _with_users(wanted: Request, *, plan: bool = False) -> Request:
+    """Return a request with the files of its users' passwords. Apache reads them whenever it is asked."""
+    return replace(wanted, files=(*wanted.files, *users.files(wanted.users, plan=plan)))
 
 
 def make(things: Iterable[Wanted]) -> None:

@@ -103,7 +103,10 @@ def declared_apps() -> list[dict[str, Any]]:
             if isinstance(kept, dict):
                 found.append({**kept, **(kept.get("site") or {}), **(kept.get("spec") or {}), "app": name})
     keys = ("app", "user", "server_name", "server_aliases", "default_server", "port", "https_port", "mount", "python")
-    return [{key: each.get(key) for key in (*keys, "python_version", "tls", "certificate")} for each in found]
+    return [
+        {key: each.get(key) for key in (*keys, "python_version", "tls", "certificate", "proxy_protocol", "shared")}
+        for each in found
+    ]
 
 
 def state(name: str) -> dict[str, Any]:

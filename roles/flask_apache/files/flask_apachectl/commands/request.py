@@ -28,6 +28,7 @@ class Request:
     app: App
     directories: tuple[Wanted, ...]
     files: tuple[File, ...]  # of the app's own, in /etc/flask-apache and elsewhere
+    users: dict[Path, dict[str, str]]  # who may log in, by the files of their passwords' hashes: {name: password}
     apache: Declared
     archives: dict[str, dict[str, str]]  # what is shipped: {path below the app's home: its content, or a file}
     digest: str  # of all that is declared, with the salt of the last declaration
@@ -48,6 +49,8 @@ def read() -> dict[str, Any]:
     report.hide([str(apache.get(name) or "") for name in secrets] if isinstance(apache, dict) else ())
     report.hide(map(str, environment.values() if isinstance(environment, dict) else ()))
     report.hide(map(str, found.get("index_urls") or ()))
+    users = found.get("users")
+    report.hide(str(each) for names in (users.values() if isinstance(users, dict) else ()) for each in names.values())
     report.hide([str(wanted.get("git_key"))] if isinstance(wanted, dict) else ())
     return found
 
@@ -77,7 +80,8 @@ def of_json(value: dict[str, Any]) -> Request:
     )
     directories = tuple(desired.of_json(each) for each in value["directories"])
     archives = dict(value.get("archives", {}))
-    return Request(app, directories, tuple(own), declared, archives, value["digest"], value["salt"])
+    users = {Path(path): dict(names) for path, names in value["users"].items()}
+    return Request(app, directories, tuple(own), users, declared, archives, value["digest"], value["salt"])
 
 
 def unpack(request: Request) -> None:

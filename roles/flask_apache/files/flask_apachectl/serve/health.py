@@ -56,6 +56,7 @@ def ask(app: App, token: str = "", address: str = "") -> Answer:
             headers,
             app.spec.health_request_timeout,
             is_secure=bool(app.site.https_port),
+            speaks_proxy=app.site.proxy_protocol,
         )
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, error=str(error) or type(error).__name__)
@@ -88,7 +89,7 @@ def is_healthy(app: App, answer: Answer) -> bool:
 
 
 def is_restricted(app: App, answer: Answer) -> bool:
-    """Tell whether a visitor without a password, or from this host, is refused as the app's directives want it."""
+    """Tell whether a visitor without a password, or from this host, is refused as it is declared."""
     return app.site.restricted and answer.status in REFUSED and answer.status not in app.spec.health_status
 
 
