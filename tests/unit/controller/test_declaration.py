@@ -16,7 +16,10 @@ INTEGERS = (
     *("port", "https_port", "processes", "health_timeout", "build_timeout", "keep_releases", "health_successes"),
     *("health_request_timeout", "soak", "soak_errors", "lock_wait", "format"),
 )
-FLAGS = ("manage_service", "restricted", "tls", "default_server", "index_private", "irreversible", "harden_server")
+FLAGS = (
+    *("manage_service", "restricted", "tls", "default_server", "index_private", "irreversible", "harden_server"),
+    "metrics_served",
+)
 LISTS = (
     *("workers", "timers", "server_aliases", "constraints", "extras", "extra_index_urls", "pip_args", "health_status"),
     *("static", "environment_secrets", "data_directories", "hooks", "sandbox_without", "sandbox_writable"),

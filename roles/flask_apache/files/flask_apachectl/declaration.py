@@ -30,7 +30,9 @@ SINCE: dict[int, dict[str, object]] = {
         "sandbox_without": [],
         "sandbox_writable": [],
     },
-    4: {},
+    4: {
+        "metrics_served": False,
+    },
 }
 Record = TypeVar("Record")
 
@@ -97,10 +99,11 @@ class Site:
     lock_wait: int  # seconds
     ready_path: str
     umask: str
-    access_log: str
+    access_log: str  # a path, or journald
     error_log: str
     manage_service: bool
     metrics_textfile: str  # the directory of node_exporter's textfile collector, or nothing
+    metrics_served: bool  # over HTTP
     harden_server: bool
     sandbox: str  # auto, always, none
     sandbox_without: tuple[str, ...]
@@ -214,7 +217,7 @@ def expect_format(value: object, place: str) -> dict[str, Any]:
             f"{place} was written by a newer flask_apache: its format is {found}, and this engine reads {FORMAT}. "
             "Use that version of the role, or a newer one"
         )
-    if found not in range(EARLIEST, FORMAT + 1):
+    if not isinstance(found, int) or found < EARLIEST:
         raise DamagedError(f"{place} was written by an older flask_apache: run the role for this app")
     if found == FORMAT or not isinstance(value.get("site"), dict):
         return value
