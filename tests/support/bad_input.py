@@ -255,6 +255,16 @@ CASES = {
     "a relative log": case(
         ("flask_apache_error_log must be an absolute path", "got 'error.log'"), error_log="error.log"
     ),
+    "an unknown format of the log": case(("access_log_format", "combined", "json"), access_log_format="common"),
+    "metrics for a name": case(
+        "flask_apache_metrics_allow[0] must be an address or a network, such as 192.0.2.7 or 2001:db8::/32, got 'here'",
+        metrics_allow=["here"],
+    ),
+    "metrics at the readiness address": case(
+        "flask_apache_metrics_path must differ from flask_apache_ready_path, got '/-/ready'",
+        metrics_allow=["192.0.2.7"],
+        metrics_path="/-/ready",
+    ),
     "somebody else's server name": case(
         ("flask_apache_server_name must not be the name of another site, got 'somebody.example.com'", "somebody.conf"),
         server_name="somebody.example.com",

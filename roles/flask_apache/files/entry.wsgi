@@ -49,6 +49,7 @@ def host_zone() -> dt.tzinfo:
 
 
 ZONE = host_zone()
+REQUEST = threading.local()  # the id of the request that a thread answers
 HOME = os.path.realpath(os.getcwd())  # releases/<id>/app: the slot's link is followed once, here
 RELEASE_DIR = os.path.dirname(HOME)
 
@@ -218,23 +219,29 @@ def status_only(app: WSGIApplication, environ: WSGIEnvironment, start_response: 
     return []
 
 
-def for_probes(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication:
-    """Let the app's answers to flask-apachectl's own probes name the release and the process."""
+def identified(app: WSGIApplication, release: dict[str, Any]) -> WSGIApplication:
+    """Let the app's answers name the release: to flask-apachectl's own probes, with the process; and to a log in JSON.
+
+    Apache removes what is for the log: also how many microseconds the app took to give the status and the headers.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not environ.pop("FLASK_APACHE_PROBE", None):
+        is_probe, is_logged = environ.pop("FLASK_APACHE_PROBE", None), environ.get("FLASK_APACHE_LOG")
+        if not is_probe and not is_logged:
             return app(environ, start_response)
+        began = time.perf_counter()
 
-        def start_probed(
-            status: str,
-            headers: list[tuple[str, str]],
-            *rest: Any,  # noqa: ANN401 - exc_info, if any
-        ) -> Callable[[bytes], object]:
-            own = [("X-Flask-Apache-App", release["app"]), ("X-Flask-Apache-Release", release["id"])]
-            own += [("X-Flask-Apache-Pid", str(os.getpid()))]
-            return start_response(status, [*headers, *own], *rest)
+        def start_identified(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:  # noqa: ANN401
+            own = []
+            if is_logged:
+                took = max(1, round((time.perf_counter() - began) * 1e6))
+                own += [("X-Flask-Apache-Took", str(took)), ("X-Flask-Apache-Served", release["id"])]
+            if is_probe:
+                own += [("X-Flask-Apache-App", release["app"]), ("X-Flask-Apache-Release", release["id"])]
+                own += [("X-Flask-Apache-Pid", str(os.getpid()))]
+            return start_response(status, [*own, *headers], *exc_info)  # Apache takes the first of a name
 
-        return app(environ, start_probed)
+        return app(environ, start_identified)
 
     return application
 
@@ -266,6 +273,7 @@ class Log(io.RawIOBase):
         for line in lines:
             moment = dt.datetime.now(ZONE).strftime("%a %b %d %H:%M:%S.%f %Y")  # as Apache does
             prefix = f"[{moment}] [wsgi:error] [pid {os.getpid()}] [{self.pool}] "
+            prefix += f"[request {REQUEST.id}] " if getattr(REQUEST, "id", "") else ""
             with contextlib.suppress(OSError):  # a log that cannot be written must not make an answer fail
                 os.write(2, prefix.encode() + line + b"\n")
         return len(content)
@@ -328,6 +336,7 @@ def logged(app: WSGIApplication) -> WSGIApplication:
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["wsgi.errors"] = sys.stderr
+        REQUEST.id = environ.get("FLASK_APACHE_REQUEST_ID")
         try:
             body = app(environ, start_response)
         except Exception:
@@ -350,7 +359,7 @@ def build() -> WSGIApplication:
     pin_paths()
     set_environment(release)
     apply_environment()
-    return below_the_mount(for_probes(load(release["wsgi"]), release))
+    return below_the_mount(identified(load(release["wsgi"]), release))
 
 
 def explain(error: BaseException) -> None:

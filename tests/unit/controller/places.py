@@ -51,6 +51,8 @@ VALUES: dict[str, Any] = {
     "access_log": "/var/log/the-access.log",
     "error_log": "/var/log/the-error.log",
     "metrics_textfile": "/var/lib/the-metrics",
+    "metrics_allow": ["192.0.2.77"],
+    "metrics_path": "/the-numbers",
     "directives": ["Header set X-The-Header the-directive"],
     "trusted_proxies": ["192.0.2.77"],
     "basic_auth": [{"path": "/the-login", "realm": "The realm", "users": {"the_visitor": "the password"}}],

@@ -19,6 +19,7 @@ INTEGERS = (
 FLAGS = (
     *("manage_service", "restricted", "tls", "default_server", "index_private", "irreversible", "harden_server"),
     "proxy_protocol",
+    "metrics_served",
 )
 LISTS = (
     *("workers", "timers", "server_aliases", "constraints", "extras", "extra_index_urls", "pip_args", "health_status"),

@@ -88,8 +88,8 @@ def test_only_a_built_module_is_loaded_by_a_file_of_the_roles() -> None:
 
 
 def test_apaches_modules() -> None:
-    assert derived("defaults").site.apache_modules == ["headers", "rewrite", "filter", "deflate", "brotli"]
-    assert derived("static").site.apache_modules == ["headers", "rewrite"]
+    assert derived("defaults").site.apache_modules == ["headers", "rewrite", "unique_id", "filter", "deflate", "brotli"]
+    assert derived("static").site.apache_modules == ["headers", "rewrite", "unique_id"]
 
 
 def test_directories_stand_after_their_parents() -> None:

@@ -39,6 +39,7 @@ DECLARED: dict[str, Any] = {
     "error_log": "/nowhere/error.log",
     "manage_service": False,
     "metrics_textfile": "",
+    "metrics_served": False,
     "harden_server": True,
     "sandbox": "auto",
     "sandbox_without": [],

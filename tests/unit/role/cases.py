@@ -115,6 +115,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         host(),
     ),
+    "logs-json": (
+        {
+            "flask_apache_app": "my-shop",
+            "flask_apache_mount": "/a.b",
+            "flask_apache_access_log": "journald",
+            "flask_apache_error_log": "journald",
+            "flask_apache_access_log_format": "json",
+            "flask_apache_metrics_allow": ["192.0.2.7", "2001:db8::/32"],
+            "flask_apache_metrics_path": "/numbers",
+        },
+        host(),
+    ),
     "rolling": ({"flask_apache_strategy": "rolling", "flask_apache_idle_pool": "cold"}, host()),
     "units": (
         {

@@ -299,6 +299,49 @@ def app(environ, start_response):
     assert ask(release, {"SCRIPT_NAME": "/x", "PATH_INFO": "/y"})[2] == b"['/x', '/y', False]"
 
 
+def test_a_log_in_json_is_told_the_release_and_the_time(release: Path) -> None:
+    (release / "app/app.py").write_text(
+        """
+import time
+def app(environ, start_response):
+    time.sleep(0.05)
+    start_response("200 OK", [("X-Own", "1")])
+    return [b""]
+"""
+    )
+    _, headers, _ = ask(release, {"FLASK_APACHE_LOG": "json"})
+    assert (headers["X-Flask-Apache-Served"], headers["X-Own"]) == ("1-2", "1")
+    assert 50_000 <= int(headers["X-Flask-Apache-Took"]) < 5_000_000  # microseconds
+    assert ask(release, {})[1] == {"X-Own": "1"}
+
+
+def test_what_is_printed_names_the_request(release: Path) -> None:
+    (release / "app/app.py").write_text(
+        """
+import threading
+def app(environ, start_response):
+    print("by the app")
+    environ["wsgi.errors"].write("by its errors\\n")
+    other = threading.Thread(target=print, args=["by another thread"])
+    other.start()
+    other.join()
+    start_response("200 OK", [])
+    return [b""]
+"""
+    )
+    code = (
+        "environ = {'FLASK_APACHE_REQUEST_ID': 'abc'}\n"
+        "list(entry.application(environ, lambda *_: None))\n"
+        "list(entry.application({}, lambda *_: None))\n"
+    )
+    done = in_pool(release, code)
+    lines = [line.rpartition("[shop-blue] ")[2] for line in done.stderr.splitlines()]
+    assert lines == [
+        *("[request abc] by the app", "[request abc] by its errors", "by another thread"),
+        *("by the app", "by its errors", "by another thread"),
+    ]
+
+
 def test_a_pool_without_a_release_shows_a_page(release: Path, tmp_path: Path) -> None:
     """The engine's own probe reads what is the matter instead."""
     (release / "entry.json").unlink()

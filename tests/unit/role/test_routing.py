@@ -25,9 +25,9 @@ def test_only_requests_below_the_mount_get_a_pool(
 ) -> None:
     rules = directives(rendered[case]["apache/app.conf.j2"], "RewriteRule")
     pooled = [rule for rule in rules if "E=FLASK_APACHE_" in rule[2] and rule[1] == "-"]
-    # its pages; live, by the map and its copy; a canary by cookie and by header, its cookie; a probe; a bypass;
-    # maintenance; and which configuration is loaded
-    assert len(pooled) == 10
+    # its pages; live, by the map and its copy; its request's id; a canary by cookie and by header, its cookie; a probe;
+    # a bypass; maintenance; and which configuration is loaded
+    assert len(pooled) == 11
     for pattern, _, _flags in pooled:
         assert all(re.search(pattern, path) for path in hit)
         assert not any(re.search(pattern, path) for path in miss)

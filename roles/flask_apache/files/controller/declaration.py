@@ -14,9 +14,11 @@ from . import access
 from .claims import Claims, claims, is_tls, restricts
 from .daemon_options import daemon_options, mod_wsgi_version, version
 from .headers import SecurityHeaders, security_headers
+from .logs import Logs, logs
 from .pages import ErrorPages
 from .paths import Paths, paths
 from .routing import Routing, routing
+from .served_metrics import ServedMetrics, served_metrics
 from .tls import Tls, modules, tls
 from .units import Units, units
 from .values import Values, is_on
@@ -31,8 +33,7 @@ SLOTS = ("blue", "green")
 UMASK, LANG = "0022", "C.UTF-8"
 HOOK_SECONDS = 300
 CACHE_FOREVER = "public, max-age=31536000, immutable"  # a year, in seconds
-ROTATED = "|/usr/bin/rotatelogs -L {logs}/{kind}.log {logs}/{kind}.%Y-%m-%d.log 86400"
-MODULES = ("headers", "rewrite")
+MODULES = ("headers", "rewrite", "unique_id")
 COMPRESSION_MODULES = ("filter", "deflate", "brotli")
 
 
@@ -78,10 +79,6 @@ class Site:
     directives: list[str]
     restricted: bool  # not everybody may visit everything
     log_keep_days: int
-    access_log: str  # a path
-    error_log: str
-    access_log_target: str  # the directive's argument: a path or a pipe
-    error_log_target: str
 
 
 @dataclass(frozen=True)
@@ -91,6 +88,8 @@ class Derived:
     site: Site
     paths: Paths
     routing: Routing
+    logs: Logs
+    metrics: ServedMetrics
     mod_wsgi: ModWsgi
     units: Units
     claims: Claims
@@ -102,7 +101,7 @@ class Derived:
     def as_app(self) -> dict[str, Any]:
         """Return all of it as the one flat mapping that templates know as ``app``."""
         own = (self.paths, self.routing, self.mod_wsgi, self.units, self.claims, self.pages, self.headers)
-        parts = (*own, self.tls, self.access, self.site)
+        parts = (*own, self.logs, self.metrics, self.tls, self.access, self.site)
         return {name: value for part in parts for name, value in asdict(part).items()}
 
 
@@ -113,11 +112,13 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
     ``constants`` are those of vars/main.yml by their names there.
     """
     values = Values(variables)
-    place = paths(values)
+    place, routes = paths(values), routing(values)
     return Derived(
-        site=site(values, place, constants["__flask_apache_compressible"]),
+        site=site(values, constants["__flask_apache_compressible"]),
         paths=place,
-        routing=routing(values),
+        routing=routes,
+        logs=logs(values, place, routes.pool_variable),
+        metrics=served_metrics(values),
         mod_wsgi=mod_wsgi(values, host, constants),
         units=units(values),
         claims=claims(values.texts("directives")),
@@ -128,7 +129,7 @@ def derive(variables: Mapping[str, Any], host: Mapping[str, Any], constants: Map
     )
 
 
-def site(values: Values, place: Paths, compressible: list[str]) -> Site:
+def site(values: Values, compressible: list[str]) -> Site:
     """Return how visitors and the app's processes see it."""
     app, compression = values.text("app"), values.flag("compression")
     slots = SLOTS[:1] if values.text("strategy") == "rolling" else SLOTS
@@ -157,10 +158,6 @@ def site(values: Values, place: Paths, compressible: list[str]) -> Site:
         directives=values.texts("directives"),
         restricted=restricts(values.texts("directives")) or access.is_guarded(values),
         log_keep_days=values.number("log_keep_days"),
-        access_log=values.text("access_log", f"{place.logs}/access.log"),
-        error_log=values.text("error_log", f"{place.logs}/error.log"),
-        access_log_target=values.text("access_log", ROTATED.format(logs=place.logs, kind="access")),
-        error_log_target=values.text("error_log", ROTATED.format(logs=place.logs, kind="error")),
     )
 
 
@@ -209,10 +206,11 @@ def declared(
         "idle_pool": values.text("idle_pool"),
         "processes": values.number("daemon_processes"),
         "umask": own.umask,
-        "access_log": own.access_log,
-        "error_log": own.error_log,
+        "access_log": derived.logs.access_log,
+        "error_log": derived.logs.error_log,
         "manage_service": values.flag("manage_service"),
         "metrics_textfile": values.text("metrics_textfile"),
+        "metrics_served": bool(derived.metrics.metrics_allow),
         "harden_server": values.flag("harden_server"),
         "sandbox": values.text("sandbox"),
         "sandbox_without": sandbox_without(values),

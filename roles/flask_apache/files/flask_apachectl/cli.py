@@ -113,6 +113,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIRECTORY",
         help="write them for node_exporter: those of each app that declares this directory; may be repeated",
     )
+    measured.add_argument(
+        "--served", action="store_true", help="write them for Apache: those of each app that serves them over HTTP"
+    )
     top.add("probe", show.probe)
     source = top.add("deploy", deploy.deploy)
     source.add_argument(

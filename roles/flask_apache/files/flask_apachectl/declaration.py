@@ -30,7 +30,7 @@ SINCE: dict[int, dict[str, object]] = {
         "sandbox_without": [],
         "sandbox_writable": [],
     },
-    4: {"proxy_protocol": False, "shared": {}},
+    4: {"proxy_protocol": False, "shared": {}, "metrics_served": False},
 }
 Record = TypeVar("Record")
 
@@ -99,10 +99,11 @@ class Site:
     lock_wait: int  # seconds
     ready_path: str
     umask: str
-    access_log: str
+    access_log: str  # a path, or journald
     error_log: str
     manage_service: bool
     metrics_textfile: str  # the directory of node_exporter's textfile collector, or nothing
+    metrics_served: bool  # over HTTP
     harden_server: bool
     sandbox: str  # auto, always, none
     sandbox_without: tuple[str, ...]

@@ -21,6 +21,7 @@ LIB = Path("/usr/local/lib/flask-apache")
 APACHE = Path("/etc/apache2")
 HTTPS = SRV / ".https"  # tells Apache which server names are redirected to HTTPS
 HARDENED = "flask-apache-harden_server.conf"  # in Apache's configuration; no app's name has an underscore
+JOURNAL = "journald"  # instead of a log file: systemd's journal
 SYSTEMD = Path("/run/systemd/system")  # there while systemd runs the host
 SLOTS = ("blue", "green")
 READABLE_TO_THE_APP = 0o750  # with the app's group
@@ -32,6 +33,21 @@ LONGEST_USER = 32  # characters of a Unix user's name
 def https_flag(server_name: str, port: int, authority: str) -> Path:
     """Return the file that is there once an authority's certificate is; empty until visitors get it."""
     return HTTPS / f"{server_name}-{port}-{hashlib.sha256(authority.encode()).hexdigest()[:8]}"
+
+
+def journal_name(app: str, kind: str) -> str:
+    """Return the identifier by which the journal knows a log of an app, ``access`` or ``error``."""
+    return f"flask-apache-{app}-{kind}"
+
+
+def metrics_directory() -> Path:
+    """Return the directory of the metrics that Apache serves: a file of each app."""
+    return SRV / ".metrics"
+
+
+def metrics_file(app: str) -> Path:
+    """Return the file of an app's metrics that Apache serves."""
+    return metrics_directory() / f"{app}.prom"
 
 
 def build_user(app: str) -> str:

@@ -122,7 +122,11 @@ REFUSED = [
         "udp:1.2.3.4:5",
         "unix:/a interval=0.1",
     ),
-    *refused("access_log", "be an absolute path, or an empty string for the app's own log files", "access.log"),
+    *refused(
+        "access_log",
+        "be an absolute path, journald, or an empty string for the app's own log files",
+        *("access.log", "journal", "journald:x", "Journald"),
+    ),
     *refused(
         "metrics_textfile",
         "be the absolute path of a directory on the host, or an empty string for none",
@@ -130,7 +134,7 @@ REFUSED = [
     ),
     *refused(
         "error_log",
-        "be an absolute path, or an empty string for the app's own log files",
+        "be an absolute path, journald, or an empty string for the app's own log files",
         "/var/log/a b.log",
         "syslog:local1",
         "/var/log/../lib/a.log",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from controller.checks import values
 from tests.unit.controller.given import HOST, errors, refused, variables
 
 if TYPE_CHECKING:
@@ -217,3 +218,11 @@ def test_what_the_main_server_has_is_kept(source: Path) -> None:
     assert "take requests away from Apache's main server (DocumentRoot /srv/main)" in found
     assert errors(variables(source, **own, port=82), apps=[], configuration=configuration) == []
     assert errors(variables(source), apps=[], configuration=configuration) == []
+
+
+@pytest.mark.parametrize("name", ["access_log", "error_log"])
+def test_the_journal_needs_systemd(source: Path, name: str) -> None:
+    own = variables(source, **{name: "journald"})
+    assert errors(own) == []
+    must = "not be journald on a host where systemd does not run"
+    assert errors(own, systemd=False) == [values.error(name, must, "journald")]

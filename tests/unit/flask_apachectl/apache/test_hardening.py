@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from flask_apachectl.host import desired, report
 from flask_apachectl.host.desired import Change, Link
 from tests.unit.flask_apachectl.apache.hosts import Apaches, enabled
 from tests.unit.flask_apachectl.samples import shop
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 IN_BLOG = {"server_name": "blog.example.com"}
 
@@ -148,6 +145,15 @@ def test_data_and_logs_on_another_disk_are_writable(host: Apaches, tmp_path: Pat
     (paths.VAR_LIB / "shop").symlink_to(disk)
     host.deploy("shop", access_log="/data/logs/access.log")
     assert {f"-{disk}", "-/data/logs", f"-{paths.VAR_LIB}", "-/run"} <= set(settings()["ReadWritePaths"][0].split())
+
+
+def test_the_journal_is_no_directory(host: Apaches) -> None:
+    host.deploy("shop")
+    before = settings()["ReadWritePaths"]
+    host.deploy("shop", access_log=paths.JOURNAL, error_log=paths.JOURNAL)
+    after = settings()["ReadWritePaths"][0].split()
+    assert set(after) <= set(before[0].split())
+    assert f"-{Path.cwd()}" not in after
 
 
 def test_where_links_among_the_logs_lead_is_writable(host: Apaches, tmp_path: Path) -> None:

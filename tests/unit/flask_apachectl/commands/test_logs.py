@@ -37,7 +37,7 @@ def app(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     (tmp_path / "access.log").write_text(access(1, "/one") + access(5, "/two"))
     (tmp_path / "error.log").write_text(error(2, "first") + "  continued\n" + error(6, "second"))
     line = "2026-11-26T03:00:04.000000+0000 web shop-queue[9]: a job"
-    monkeypatch.setattr(logs, "journal", lambda units, _count: list(logs.dated("journal", [line] if units else [])))
+    monkeypatch.setattr(logs, "of_units", lambda units, _count: list(logs.dated("journal", [line] if units else [])))
     paths = {f"{name}_log": str(tmp_path / f"{name}.log") for name in ("access", "error")}
     return samples.changed(app, workers=WORKERS, timers=["nightly"], **paths)
 

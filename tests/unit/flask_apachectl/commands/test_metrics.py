@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(metrics, "of_name", of_name)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(time, "time", lambda: 1e9)
 
 
 UP = "# HELP flask_apache_up Whether a visitor gets the app.\n# TYPE flask_apache_up gauge\n"
@@ -38,6 +40,9 @@ APACHE = (
     "# HELP flask_apache_apache_up Whether Apache runs.\n"
     "# TYPE flask_apache_apache_up gauge\n"
     "flask_apache_apache_up 1\n"
+    "# HELP flask_apache_collected_timestamp_seconds When all of this was measured.\n"
+    "# TYPE flask_apache_collected_timestamp_seconds gauge\n"
+    "flask_apache_collected_timestamp_seconds 1000000000\n"
 )
 
 
@@ -60,7 +65,7 @@ def test_metrics_of_all_apps_or_of_one(machine: Machine, capsys: pytest.CaptureF
 def test_a_host_without_apps_has_metrics(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.running = False
     assert cli.main(["metrics"]) == 0
-    assert capsys.readouterr().out == APACHE.replace("apache_up 1", "apache_up 0")
+    assert capsys.readouterr().out == APACHE.replace("apache_up 1\n", "apache_up 0\n")
 
 
 @pytest.mark.usefixtures("measured", "machine")
@@ -277,12 +282,75 @@ def test_a_directory_that_is_missing_is_named_and_hides_no_other(
 def test_the_doctor_looks_at_what_is_written(machine: Machine, places: tuple[str, str]) -> None:
     machine.apply("shop", metrics_textfile=places[0])
     own = machine.app().site
-    assert f"systemctl status {collector.SERVICE}" in collector.problem_of(own)
+    assert f"systemctl status {collector.SERVICE}" in collector.problem_of("shop", own)
     collect(places[0])
-    assert collector.problem_of(own) == ""
+    assert collector.problem_of("shop", own) == ""
     written = machine.root / "textfile/one" / collector.FILE
     os.utime(written, (0, 0))
-    assert f"systemctl status {collector.SERVICE}" in collector.problem_of(own)
+    assert f"systemctl status {collector.SERVICE}" in collector.problem_of("shop", own)
     written.unlink()
     written.parent.rmdir()
-    assert "must be a directory" in collector.problem_of(own)
+    assert "must be a directory" in collector.problem_of("shop", own)
+
+
+# --- What Apache serves
+
+
+def serve(*directories: str) -> int:
+    """Do as the timer does where an app serves its metrics."""
+    return cli.main(["metrics", *(word for each in directories for word in ("--textfile", each)), "--served"])
+
+
+@pytest.mark.usefixtures("measured")
+def test_an_app_that_serves_its_metrics_has_a_file_of_its_own(
+    machine: Machine, systemd: Systemd, places: tuple[str, str]
+) -> None:
+    machine.apply("blog", server_name="blog.example.com", metrics_textfile=places[0])
+    machine.apply("shop", metrics_served=True)
+    command = [line for line in (paths.UNITS / collector.SERVICE).read_text().splitlines() if "ExecStart" in line]
+    assert command == [f"ExecStart={paths.ENGINE} metrics --textfile {places[0]} --served"]
+    assert systemd.active
+    assert serve(places[0]) == 0
+    assert paths.metrics_file("shop").read_text() == text("shop")
+    assert [path.name for path in paths.metrics_directory().iterdir()] == ["shop.prom"]
+    assert paths.metrics_directory().stat().st_mode & 0o777 == 0o710
+    assert (machine.root / "textfile/one" / collector.FILE).read_text() == text("blog")
+    assert machine.drift("shop") == []
+
+
+@pytest.mark.usefixtures("measured", "systemd")
+def test_what_no_app_serves_any_more_goes(machine: Machine) -> None:
+    machine.apply("blog", server_name="blog.example.com", metrics_served=True)
+    machine.apply("shop", metrics_served=True)
+    serve()
+    (paths.ETC / "blog/app.json").write_text("{")  # it served them, and says that it is damaged
+    serve()
+    assert 'app="blog"' in paths.metrics_file("blog").read_text()
+    machine.apply("blog", server_name="blog.example.com", digest="2")
+    assert (paths.metrics_file("blog").exists(), paths.metrics_file("shop").exists()) == (False, True)
+    paths.metrics_file("blog").write_text("late")
+    serve()  # of the former unit, which had begun before
+    assert not paths.metrics_file("blog").exists()
+    machine.remove("shop")
+    assert (installed(), paths.metrics_directory().exists()) == ([], False)
+    serve()
+    assert not paths.metrics_directory().exists()
+
+
+@pytest.mark.usefixtures("measured", "systemd")
+def test_the_doctor_looks_at_what_is_served(machine: Machine) -> None:
+    machine.apply("shop", metrics_served=True)
+    own = machine.app().site
+    assert f"systemctl status {collector.SERVICE}" in collector.problem_of("shop", own)
+    serve()
+    written = paths.metrics_file("shop")
+    os.utime(written, (1e9 - 200, 1e9 - 200))
+    assert collector.problem_of("shop", own) == ""
+    os.utime(written, (1e9 - 400, 1e9 - 400))
+    assert f"systemctl status {collector.SERVICE}" in collector.problem_of("shop", own)
+
+
+@pytest.mark.usefixtures("measured", "machine")
+def test_all_apps_are_served_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--app", "shop", "metrics", "--served"]) == 1
+    assert "leave out --app" in capsys.readouterr().err

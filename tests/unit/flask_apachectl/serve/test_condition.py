@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_apachectl import app as apps
-from flask_apachectl import lock, routing
+from flask_apachectl import lock, paths, routing
 from flask_apachectl.apache import server
 from flask_apachectl.cli import parser
 from flask_apachectl.commands import status
@@ -17,7 +21,12 @@ from flask_apachectl.serve import condition, health, pools, units
 from flask_apachectl.serve.condition import Visit
 from flask_apachectl.serve.health import Answer
 from flask_apachectl.serve.pools import DaemonProcess
-from tests.unit.flask_apachectl.samples import shop
+from tests.unit.flask_apachectl.samples import changed, shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flask_apachectl.app import App
 
 UP, DOWN = Visit("up", "200 in 3 ms", ours=True), Visit("down", "/ answered 500", ours=True)
 BEGAN = 1000.0
@@ -196,3 +205,20 @@ def test_a_closed_app_is_not_down(monkeypatch: pytest.MonkeyPatch, world: World)
     found = report(monkeypatch, "--app", "shop")
     assert (found["failed"], found["state"]) == (False, "closed")
     assert "flask_apache_bypass=secret" in str(found["msg"])
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_a_pool_is_as_old_as_the_program_of_its_log(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_journal: bool
+) -> None:
+    """Apache starts it at each reload. In the journal, only its environment names the log."""
+    monkeypatch.setattr(server, "pid", os.getpid)
+    place = paths.JOURNAL if is_journal else str(tmp_path / "error.log")
+    own = changed(app, error_log=place)
+    own.home.mkdir(parents=True, exist_ok=True)
+    before = condition.since(own, "blue")
+    command = ["sleep", "30"] if is_journal else [sys.executable, "-c", "import time; time.sleep(30)", place]
+    with subprocess.Popen(command, env={"FLASK_APACHE_LOG": "flask-apache-shop-error", "PATH": "/usr/bin"}) as logger:
+        assert condition.since(own, "blue") > before
+        logger.kill()
+    assert condition.since(own, "blue") == before

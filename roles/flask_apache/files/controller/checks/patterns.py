@@ -22,7 +22,7 @@ FORBIDDEN_IN_CONFIGURATION = re.compile(r"[\"'`\\]|\$\{")
 RELATIVE_PATH = r"(?!.{201})[\w-][\w.-]*(/[\w-][\w.-]*)*"
 BELOW_SOURCE = r"(?![/-])(?!.*\.\.(/|$))[\w./+-]+"
 ABSOLUTE = r"|(/(?!\.{1,2}(/|$))[\w.@+-]+)+"
-LOG_FILE = (ABSOLUTE, "be an absolute path, or an empty string for the app's own log files")
+LOG_FILE = (f"journald|{ABSOLUTE}", "be an absolute path, journald, or an empty string for the app's own log files")
 LOCALE = (r"[\w@-]+\.(?i:utf-?8)", "be a UTF-8 locale, such as C.UTF-8")
 
 # They may contain line breaks and any other character. (The environment has checks of its own.)
@@ -71,6 +71,7 @@ PATTERNS: dict[str, tuple[str, str]] = {
     "acme_key_id": (r"[\w.~:/+=-]*", "be the key identifier that the authority shows"),
     "acme_hmac": (r"[\w+/=-]*", "be the key that the authority shows, in base64"),
     "ready_path": (r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", "be a path below the mount, such as /-/ready"),
+    "metrics_path": (r"(/(?!\.{1,2}(/|$))[\w.~-]+)+", "be a path below the mount, such as /-/metrics"),
     "rollback_to": (r"|[0-9a-f]+-[0-9a-f]+", "be the id of a release, as `flask-apachectl releases` shows it"),
     "daemon_umask": (r"0?[0-7]{3}", "be three octal digits in quotes, such as '0027'"),
     "daemon_lang": LOCALE,

@@ -9,6 +9,7 @@ from controller import claims
 from controller.checks import patterns, values
 from flask_apachectl.apache import listing, neighbours
 from flask_apachectl.host.sockets import Socket
+from flask_apachectl.paths import JOURNAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,8 @@ def check_logs(own: Variables, host: Variables) -> Iterator[str]:
     """Report log files where somebody else than root decides what the path leads to: Apache opens them as root."""
     for name in ("access_log", "error_log"):
         path = str(own[name])
+        if path == JOURNAL and not host["systemd"]:
+            yield values.error(name, "not be journald on a host where systemd does not run", path)
         of_role = next((top for top in ROLE_DIRECTORIES if path.startswith(f"{top}/")), "")
         if of_role:
             advice = "choose a directory of root's, such as /var/log/apache2"

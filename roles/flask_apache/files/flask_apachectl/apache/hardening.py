@@ -157,7 +157,8 @@ def writable(apps: Mapping[str, Site]) -> list[str]:
     """Return the directories in which Apache and the apps write: where links lead, and each only once."""
     own = [*map(Path, WRITABLE), acme.store(), paths.VAR_LIB, paths.VAR_LOG]
     for name, site in apps.items():
-        own += [paths.VAR_LIB / name, Path(site.access_log).parent, Path(site.error_log).parent]
+        logs = [Path(log).parent for log in (site.access_log, site.error_log) if log != paths.JOURNAL]
+        own += [paths.VAR_LIB / name, *logs]
         own += map(Path, site.sandbox_writable)
     links = [path for top in own for path in sorted(Path(top).glob("*")) if path.is_symlink()]
     links = [path for path in links if not path.readlink().as_posix().startswith(OF_KERNEL)]

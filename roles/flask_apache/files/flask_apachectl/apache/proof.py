@@ -39,7 +39,7 @@ NOT_LIMITED = ("/dev", "/proc", "/sys")
 SHADOW_SECONDS = 3.0  # a start that will fail has failed by then
 # What Apache writes to the programs of its logs must not be lost: it ends them when it fails, perhaps before they have
 # read its last words.
-LOGGER = "/usr/bin/rotatelogs"
+LOGGERS = ("/usr/bin/rotatelogs", "/usr/bin/systemd-cat")
 PATIENT_LOGGER = "#!/bin/sh\ntrap '' TERM\nexec cat\n"
 LOGGER_SECONDS = 5.0
 STARTED = ("AH00489", "AH00163")  # the server's own word in its error log that it serves
@@ -70,10 +70,7 @@ def shadow(wanted: Sequence[Wanted], aside: Path, limits: Limits | None = None) 
             mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", directory)
     for path in log_directories:
         path.mkdir(exist_ok=True)
-    logger = aside / "logger"
-    logger.write_text(PATIENT_LOGGER)
-    logger.chmod(0o755)
-    mount("--bind", str(logger), LOGGER)
+    replace_loggers(aside / "logger", mount)
     output = aside / "output"
     with output.open("w") as file:
         command = [*WITHOUT_NETWORK, "sh", "-c", START, "sh", *confined(limits, mount)]
@@ -87,6 +84,14 @@ def shadow(wanted: Sequence[Wanted], aside: Path, limits: Limits | None = None) 
     raise RefusedError(
         f"Apache does not start with the new configuration:\n{report.tail(said(output), report.LOG_LINES)}"
     )
+
+
+def replace_loggers(logger: Path, mount: Callable[..., None]) -> None:
+    """Let the programs of logs be one that prints all, and writes no log of the host's."""
+    logger.write_text(PATIENT_LOGGER)
+    logger.chmod(0o755)
+    for each in filter(os.path.exists, LOGGERS):
+        mount("--bind", str(logger), each)
 
 
 def confined(limits: Limits | None, mount: Callable[..., None]) -> list[str]:

@@ -102,7 +102,7 @@ def make(things: Iterable[Wanted]) -> None:
 
 def _expect_safe_logs(app: App) -> None:
     """Refuse log files that the app, or somebody else, could replace by a link: root opens them."""
-    for path in (app.site.access_log, app.site.error_log):
+    for path in {app.site.access_log, app.site.error_log} - {paths.JOURNAL}:
         if why := owners.not_only_root(path, [app.site.user]):
             raise RefusedError(f"the log {path} must be a path that only root can change: {why}")
 

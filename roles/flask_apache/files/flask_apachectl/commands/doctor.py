@@ -64,8 +64,8 @@ def diagnose(app: App, drifted: Sequence[str]) -> Iterator[Finding]:
         made = releases.as_made(app, release)
         yield from of_visitors(made, release)
         yield from of_units(made, release)
-    if app.site.metrics_textfile:
-        yield "its metrics are written", collector.problem_of(app.site)
+    if app.site.metrics_textfile or app.site.metrics_served:
+        yield "its metrics are written", collector.problem_of(app.name, app.site)
     space = shutil.disk_usage(app.home)
     yield "there is room for releases", "" if space.free > LEAST_SPACE else f"only {space.free // 2**20} MiB are free"
 
@@ -102,7 +102,7 @@ def of_pools(app: App) -> Iterator[Finding]:
         own = [each for each in pools.daemon_processes(app) if each.slot == slot and not pools.is_outdated(app, each)]
         expected = app.site.processes if slot in app.slots else 0
         if server.pid():
-            advice = "" if len(own) >= expected else f"only {len(own)} processes do: see {app.site.error_log}"
+            advice = "" if len(own) >= expected else f"only {len(own)} processes do: see `flask-apachectl logs --error`"
             yield f"{slot}: {expected} processes run it", advice
 
 

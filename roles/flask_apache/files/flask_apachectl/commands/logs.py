@@ -9,17 +9,17 @@ import re
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import paths, releases, routing
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.serve import units
+from flask_apachectl.serve import journal, units
 from flask_apachectl.serve.logs import Log, rotated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from flask_apachectl.app import App
 
@@ -29,6 +29,7 @@ EVERY = 0.3  # seconds between two looks for new lines
 MOMENTS = (
     (re.compile(r"^\[(\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d\.\d+ \d{4})\]"), "%a %b %d %H:%M:%S.%f %Y"),
     (re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"), "%d/%b/%Y:%H:%M:%S %z"),
+    (re.compile(r'^\{"time":"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+[+-]\d{4})"'), "%Y-%m-%dT%H:%M:%S.%f%z"),
     (re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+[+-]\d\d:?\d\d) "), "%Y-%m-%dT%H:%M:%S.%f%z"),
 )
 
@@ -44,10 +45,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The logs to show: files by their names, and systemd's units."""
+    """The logs to show: files and identifiers of the journal by their names, and systemd's units."""
 
     files: dict[str, Path]
     units: Sequence[str]
+    journals: dict[str, str] = field(default_factory=dict)
+
+    def followed(self) -> dict[str, list[str]]:
+        """Return the commands that print what the journal gets from now on, by the names of the logs."""
+        more = ("--follow", "--lines=0")
+        found = {name: journal.command(each, *more) for name, each in self.journals.items()}
+        return found | ({"journal": journal_command(self.units, *more)} if self.units else {})
 
 
 def logs(app: App, options: argparse.Namespace) -> dict[str, Any]:
@@ -64,14 +72,16 @@ def logs(app: App, options: argparse.Namespace) -> dict[str, Any]:
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         for text in texts:
             print(text, flush=True)
-        follow(following, wanted.units, together=together)
+        follow(following, wanted.followed(), together=together)
     return {"msg": ""}
 
 
 def choose(app: App, options: argparse.Namespace) -> Chosen:
     """Return the logs that are asked for."""
     made = releases.as_made(app, routing.slot_release(app, routing.live_slot(app)))
-    files = {"access": Path(app.site.access_log), "error": Path(app.site.error_log)}
+    places = {"access": app.site.access_log, "error": app.site.error_log}
+    journals = {name: paths.journal_name(app.name, name) for name, place in places.items() if place == paths.JOURNAL}
+    files = {name: Path(place) for name, place in places.items() if name not in journals}
     files = {name: path for name, path in files.items() if path.is_file() or not path.exists()}  # no /dev/stderr
     prefix = f"flask-apache-{app.name}-"
     services = {unit: re.sub(r"\.timer$", ".service", unit) for unit in units.declared(made)}
@@ -84,14 +94,17 @@ def choose(app: App, options: argparse.Namespace) -> Chosen:
         return Chosen({}, found)
     if options.access or options.error:
         name = "access" if options.access else "error"
-        return Chosen({each: path for each, path in files.items() if each == name}, [])
-    return Chosen(files, list(names))
+        own = {each: identifier for each, identifier in journals.items() if each == name}
+        return Chosen({each: path for each, path in files.items() if each == name}, [], own)
+    return Chosen(files, list(names), journals)
 
 
 def last_lines(wanted: Chosen, count: int) -> list[Line]:
     """Return the last lines of all logs together, in the order of time."""
     found = [line for name, path in wanted.files.items() for line in dated(name, last_of(path, count))]
-    found += journal(wanted.units, count)
+    for name, identifier in wanted.journals.items():
+        found += dated(name, journal.last(identifier, count) if paths.SYSTEMD.is_dir() else [])
+    found += of_units(wanted.units, count)
     return sorted(found, key=lambda line: line.moment)[-count:] if count else []
 
 
@@ -141,7 +154,7 @@ def journal_command(services: Sequence[str], *more: str) -> list[str]:
     return ["journalctl", "--quiet", "--output=short-iso-precise", *(f"--unit={unit}" for unit in services), *more]
 
 
-def journal(services: Sequence[str], count: int) -> list[Line]:
+def of_units(services: Sequence[str], count: int) -> list[Line]:
     """Return the last lines of the journal of some units."""
     if not services or not paths.SYSTEMD.is_dir():
         return []
@@ -150,13 +163,15 @@ def journal(services: Sequence[str], count: int) -> list[Line]:
     return list(dated("journal", done.stdout.splitlines()))
 
 
-def follow(files: Sequence[tuple[str, Log]], services: Sequence[str], *, together: bool) -> None:
-    """Print what is written from now on, until this program is ended."""
-    process = None
-    if services and paths.SYSTEMD.is_dir():
-        command = journal_command(services, "--follow", "--lines=0")
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        threading.Thread(target=hand_on, args=(process, together), daemon=True).start()
+def follow(files: Sequence[tuple[str, Log]], journals: Mapping[str, list[str]], *, together: bool) -> None:
+    """Print what is written from now on, until this program is ended. ``journals`` are commands that print it, too."""
+    processes = []
+    for name, command in journals.items() if paths.SYSTEMD.is_dir() else ():
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace"
+        )
+        threading.Thread(target=hand_on, args=(name, process, together), daemon=True).start()
+        processes.append(process)
     try:
         while True:
             for name, log in files:
@@ -164,14 +179,14 @@ def follow(files: Sequence[tuple[str, Log]], services: Sequence[str], *, togethe
                     print(shown(name, text.rstrip("\n"), together=together), flush=True)
             time.sleep(EVERY)
     finally:
-        if process:
+        for process in processes:
             process.terminate()
 
 
-def hand_on(process: subprocess.Popen[str], together: bool) -> None:  # noqa: FBT001 - a thread's argument
-    """Print what a process prints."""
+def hand_on(name: str, process: subprocess.Popen[str], together: bool) -> None:  # noqa: FBT001 - a thread's argument
+    """Print what a process prints of a log."""
     for text in process.stdout or ():
-        print(shown("journal", text.rstrip("\n"), together=together), flush=True)
+        print(shown(name, text.rstrip("\n"), together=together), flush=True)
 
 
 def shown(log: str, text: str, *, together: bool) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import lock
+from flask_apachectl import lock, paths
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.errors import RefusedError
-from flask_apachectl.host import exposition, files, report
+from flask_apachectl.host import exposition, facts, files, report
 from flask_apachectl.serve import collector, metrics
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 def show(options: argparse.Namespace) -> dict[str, Any]:
     """Print metrics of all apps, or of one, for Prometheus. An app that is down or damaged is told by its metrics."""
-    if options.app and options.textfile:
-        raise RefusedError("--textfile is for all apps of the host: leave out --app")
+    if options.app and (options.textfile or options.served):
+        raise RefusedError("--textfile and --served are for all apps of the host: leave out --app")
     if options.app:
         with contextlib.suppress(DamagedError):
             apps.load_app(options.app)
@@ -34,7 +35,9 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
     problems = [problem for each in found for problem in each.problems]
     for problem in problems:
         report.say(problem)
-    if options.textfile:
+    if options.textfile or options.served:
+        if options.served:
+            write_served(found)
         write(found, options.textfile)
         return {"problems": problems, "msg": ""}
     samples = gathered(found)
@@ -45,6 +48,29 @@ def show(options: argparse.Namespace) -> dict[str, Any]:
 def gathered(found: Iterable[Collected]) -> list[Sample]:
     """Return the metrics of the host and of some apps."""
     return [*metrics.of_host(), *(sample for each in found for sample in each.samples)]
+
+
+def write_served(found: Iterable[Collected]) -> None:
+    """Write the metrics of each app that serves them now over HTTP; those of a damaged one if it has served them.
+
+    Only Apache can read them: they tell one app of the host about another.
+    """
+    with lock.host_held():
+        for each in found:
+            path = paths.metrics_file(each.app)
+            try:
+                is_served = apps.load_app(each.app).site.metrics_served
+            except DamagedError:
+                is_served = path.exists()
+            except RefusedError:
+                is_served = False
+            if is_served:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                os.chown(path.parent, 0, facts.apache_group())
+                path.parent.chmod(0o710)
+                files.write(path, exposition.render(metrics.FAMILIES, gathered([each])))
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write(found: Sequence[Collected], directories: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ TELLING = 6  # characters of a secret, below which it may be a part of any text
 TIME = "%Y-%m-%dT%H:%M:%SZ"  # in UTC, as the engine writes it
 LONGEST = 160  # characters of a line in a short text
 LOG_LINES = 15  # shown of the app's error log when a release fails
-LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?")
+LOG_PREFIX = re.compile(r"(?m)^\[[^\]]*\] \[[^\]]*\] \[[^\]]*\] (\[[^\]]*\] )?(\[request [^\]]*\] )?")
 
 NAME = r"(?:password|passwd|passphrase|secret|token|credentials?|api[_-]?key|private[_-]?key)"
 # What may be a secret in any text, and what is shown instead. Each begins where a word does, or a long word takes long.

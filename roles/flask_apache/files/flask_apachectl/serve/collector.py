@@ -1,7 +1,7 @@
-"""The collector for node_exporter: a timer of the host that writes all apps' metrics, as long as some app wants it.
+"""The collector: a timer of the host that writes all apps' metrics, as long as some app wants it.
 
-An app declares a directory. The collector's unit names the directories of all apps: what it named before says where
-files are left to remove.
+For node_exporter, an app declares a directory. The collector's unit names the directories of all apps: what it named
+before says where files are left to remove. An app that serves its metrics over HTTP has a file of its own.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ if TYPE_CHECKING:
     from flask_apachectl.declaration import Site
     from flask_apachectl.host.desired import Wanted
 
-NAME, VARIABLE = "flask-apachectl-metrics", "flask_apache_metrics_textfile"
+NAME = "flask-apachectl-metrics"
+VARIABLE = "flask_apache_metrics_textfile or flask_apache_metrics_allow"
 SERVICE = f"{NAME}.service"
 STALE = 300.0  # seconds after which what was written is too old
 FILE = "flask_apache.prom"  # in a directory that node_exporter reads
 SERVICE_TEXT = """
 [Unit]
-Description=flask-apachectl: write metrics for node_exporter
+Description=flask-apachectl: write metrics for Prometheus
 
 [Service]
 Type=oneshot
-ExecStart={engine} metrics {options}
+ExecStart={engine} metrics{options}
+# It is stopped when no app wants it any more, perhaps while it works: that is no failure.
+SuccessExitStatus=SIGTERM
 Nice=10
 NoNewPrivileges=true
 PrivateTmp=true
@@ -40,7 +43,7 @@ ProtectSystem=full
 """
 TIMER = """
 [Unit]
-Description=flask-apachectl: when metrics are written for node_exporter
+Description=flask-apachectl: when metrics are written for Prometheus
 
 [Timer]
 OnActiveSec=1s
@@ -57,16 +60,21 @@ def directories(apps: Mapping[str, Site]) -> list[str]:
     return sorted({site.metrics_textfile for site in apps.values() if site.metrics_textfile})
 
 
+def served(apps: Mapping[str, Site]) -> list[Path]:
+    """Return the files of the apps that serve their metrics over HTTP."""
+    return [paths.metrics_file(name) for name, site in apps.items() if site.metrics_served]
+
+
 def users(apps: Mapping[str, Site]) -> list[Site]:
     """Return the apps that want the collector."""
-    return [site for site in apps.values() if site.metrics_textfile]
+    return [site for site in apps.values() if site.metrics_textfile or site.metrics_served]
 
 
 def service(apps: Mapping[str, Site]) -> str:
     """Return the text of its service, which names the directories of all apps."""
     return SERVICE_TEXT.format(
         engine=paths.ENGINE,
-        options=" ".join(f"--textfile {place}" for place in directories(apps)),
+        options="".join(f" --textfile {place}" for place in directories(apps)) + " --served" * bool(served(apps)),
         writable="\n".join(f"ReadWritePaths=-{place}" for place in directories(apps)),
     )
 
@@ -74,17 +82,21 @@ def service(apps: Mapping[str, Site]) -> str:
 def left(apps: Mapping[str, Site]) -> list[Wanted]:
     """Return what the former collector wrote where no app wants it: to go before the unit that tells where it is."""
     before = re.findall(r"--textfile (\S+)", facts.read(paths.UNITS / SERVICE))
-    return [Link(Path(place) / FILE) for place in before if place not in directories(apps)]
+    found = [Path(place) / FILE for place in before if place not in directories(apps)]
+    top = paths.metrics_directory()
+    found += sorted(set(top.glob("*")) - set(served(apps)))
+    found += [top] if top.is_dir() and not served(apps) else []
+    return [Link(path) for path in found]
 
 
-def problem_of(site: Site) -> str:
+def problem_of(name: str, site: Site) -> str:
     """Say why an app's metrics do not come to where it wants them, or nothing."""
     directory = Path(site.metrics_textfile)
-    if not directory.is_dir():
+    if site.metrics_textfile and not directory.is_dir():
         return missing(site.metrics_textfile)
-    written = directory / FILE
-    is_fresh = written.is_file() and time.time() - written.stat().st_mtime < STALE
-    return "" if is_fresh else f"see `systemctl status {SERVICE}`"
+    written = [directory / FILE] * bool(site.metrics_textfile) + [paths.metrics_file(name)] * site.metrics_served
+    are_fresh = all(path.is_file() and time.time() - path.stat().st_mtime < STALE for path in written)
+    return "" if are_fresh else f"see `systemctl status {SERVICE}`"
 
 
 def missing(directory: str) -> str:

@@ -134,11 +134,12 @@ def since(app: App, slot: str) -> float:
         moments.append(float(second) if boot == slots.boot() else 0.0)
     if apache:
         moments.append(_started(Path(f"/proc/{apache}"))[1])
-        log = app.site.error_log.encode()
+        is_journal = app.site.error_log == paths.JOURNAL
+        log = (paths.journal_name(app.name, "error") if is_journal else app.site.error_log).encode()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ValueError, IndexError):
                 parent, started = _started(process)
-                if parent == apache and log in (process / "cmdline").read_bytes():
+                if parent == apache and log in (process / ("environ" if is_journal else "cmdline")).read_bytes():
                     moments.append(started)
     return max(moments)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from flask_apachectl import paths
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import report
+from flask_apachectl.serve import lines
+from flask_apachectl.serve.journal import JournalLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 LONGEST_LINE = 2**18  # bytes of a line that Apache writes: a request line and its headers, escaped
-# A line of an access log; 501 is a refused websocket.
-SERVER_ERROR = re.compile(r'[^"]*(?:""[^"]*)?"(?:[^"\\]|\\.)*" 5(?!01)\d\d ')
 
 
 def rotated(path: Path) -> list[Path]:
@@ -66,12 +66,18 @@ class Log:
             self.file = None
 
 
+def of(app: App, kind: str) -> Log | JournalLog:
+    """Return a log of the app, ``access`` or ``error``, from now on."""
+    place = app.site.access_log if kind == "access" else app.site.error_log
+    return JournalLog(paths.journal_name(app.name, kind)) if place == paths.JOURNAL else Log(place)
+
+
 class ErrorLog:
     """The app's error log, from now on."""
 
     def __init__(self, app: App) -> None:
         """Remember where the log ends."""
-        self.log = Log(app.site.error_log)
+        self.log = of(app, "error")
 
     def lines(self) -> str:
         """Return the last lines that the log got since then or since the last call, without Apache's prefixes."""
@@ -83,7 +89,7 @@ class AccessLog:
 
     def __init__(self, app: App) -> None:
         """Remember where the log ends."""
-        self.log = Log(app.site.access_log)
+        self.log = of(app, "access")
         self.count = 0
 
     def refuse_more_than(self, limit: int, release: str) -> None:
@@ -94,5 +100,6 @@ class AccessLog:
 
     def errors(self) -> int:
         """Return how many requests were answered with 5xx since then."""
-        self.count += sum(SERVER_ERROR.match(line) is not None for line in self.log.lines())
+        answers = map(lines.read, self.log.lines())
+        self.count += sum(answer is not None and answer.is_error for answer in answers)
         return self.count

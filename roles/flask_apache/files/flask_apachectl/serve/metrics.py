@@ -56,6 +56,7 @@ GAUGES = {
     "unit_failing": "Whether a worker keeps ending.",
     "collector_success": "Whether a part of an app's metrics could be measured.",
     "apache_up": "Whether Apache runs.",
+    "collected_timestamp_seconds": "When all of this was measured.",
 }
 COUNTERS = {
     "http_requests_total": "Requests of visitors in the access log since the first collection, by their HTTP status.",
@@ -97,7 +98,10 @@ class Collected:
 
 def of_host() -> list[Sample]:
     """Return what is told of the host itself."""
-    return [Sample(f"{PREFIX}apache_up", server.pid() is not None, {})]
+    return [
+        Sample(f"{PREFIX}apache_up", server.pid() is not None, {}),
+        Sample(f"{PREFIX}collected_timestamp_seconds", round(time.time()), {}),
+    ]
 
 
 def of_name(name: str) -> Collected:

@@ -11,22 +11,20 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_apachectl import declaration
+from flask_apachectl import declaration, paths
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
 from flask_apachectl.host import files
-from flask_apachectl.serve import logs
+from flask_apachectl.serve import lines, logs
+from flask_apachectl.serve.journal import JournalLog
 
 if TYPE_CHECKING:
     from flask_apachectl.app import App
 
-LINE = re.compile(rb'[^"]*(?:""[^"]*)?"(?:[^"\\]|\\.)*" ([1-9]\d\d) ')  # of an access log, up to the status
-OWN = b'"flask-apachectl"\n'  # the end of a line of the engine's own visits and probes
 USUAL = ("200", "404", "500", "503")  # they are there from the beginning, so that the first one of each is an increase
 MARK = 256  # bytes before a place by which it is known
 
@@ -35,9 +33,9 @@ MARK = 256  # bytes before a place by which it is known
 class Counted:
     """What has been counted: the requests by their status, in a log up to a place."""
 
-    log: str
+    log: str  # a path, or journald
     offset: int  # bytes
-    mark: str  # a digest of the bytes before the place
+    mark: str  # a digest of the bytes before the place, or the journal's cursor
     codes: dict[str, int]
 
 
@@ -47,14 +45,16 @@ def count(app: App) -> dict[str, int] | None:
     None if the log is not a file. Raises OSError when it cannot be read.
     """
     log = Path(app.site.access_log)
-    if log.exists() and not log.is_file():
+    is_journal = app.site.access_log == paths.JOURNAL
+    if not is_journal and log.exists() and not log.is_file():
         return None
-    path = app.home / "requests.json"
+    path, name = app.home / "requests.json", paths.journal_name(app.name, "access")
     found = _counted(path)
     if found is None or found.log != str(log):
         codes = found.codes if found else dict.fromkeys(USUAL, 0)
-        found = Counted(str(log), *_end(log), codes)
-    found = _go_on(log, found)
+        end = (0, JournalLog(name).cursor) if is_journal else _end(log)
+        found = Counted(str(log), *end, codes)
+    found = _go_on_in_journal(name, found) if is_journal else _go_on(log, found)
     with contextlib.suppress(OSError):  # a full disk: the next call counts the same lines again, from the same place
         files.write(path, json.dumps(asdict(found)) + "\n", mode=0o600)
     return found.codes
@@ -86,6 +86,21 @@ def _mark(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _add(codes: dict[str, int], line: str) -> None:
+    """Count a line, if it is of a visitor's request."""
+    answer = lines.read(line)
+    if answer and not answer.is_own:
+        codes[str(answer.status)] = codes.get(str(answer.status), 0) + 1
+
+
+def _go_on_in_journal(name: str, found: Counted) -> Counted:
+    """Count what the journal got since."""
+    codes, log = dict(found.codes), JournalLog(name, found.mark)
+    for line in log.lines():
+        _add(codes, line)
+    return Counted(found.log, 0, log.cursor, codes)
+
+
 def _go_on(log: Path, found: Counted) -> Counted:
     """Count what has been written since, in the log and in what it was before it was rotated."""
     codes, place, mark = dict(found.codes), found.offset, found.mark
@@ -96,10 +111,7 @@ def _go_on(log: Path, found: Counted) -> Counted:
             for line in file:
                 if line.endswith(b"\n"):
                     place += len(line)
-                    status = LINE.match(line)
-                    if status and not line.endswith(OWN):
-                        code = status[1].decode("ascii")
-                        codes[code] = codes.get(code, 0) + 1
+                    _add(codes, line.decode("latin-1"))
             file.seek(max(0, place - MARK))
             mark = _mark(file.read(min(MARK, place)))
     return Counted(found.log, place, mark, codes)
