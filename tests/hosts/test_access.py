@@ -245,7 +245,9 @@ def test_a_login_and_a_list_of_addresses(shops: list[Shop]) -> None:
         assert shop.statuses(opened) == dict.fromkeys(opened, 200)
         (got,) = shop.ask(asked(headers=login("bob")))
         assert (got.environ["REMOTE_USER"], "HTTP_AUTHORIZATION" in got.environ) == ("bob", False)
-        assert shop.host.http("/shop/", NAME).headers["WWW-Authenticate"] == 'Basic realm="Staff"'
+        refused = shop.host.http("/shop/", NAME)
+        assert refused.headers["WWW-Authenticate"] == 'Basic realm="Staff"'
+        assert "<h1>Login required</h1>" in refused.text
         ready, head, posted = shop.ask(*(asked("/shop/-/ready?a=b", method=each) for each in ("GET", "HEAD", "POST")))
         assert (ready.status, ready.text, head.status, posted.status) == (200, "", 200, 401)
         assert "Set-Cookie" not in ready.headers
@@ -301,6 +303,10 @@ def test_proxies_are_believed_and_nobody_else(shops: list[Shop]) -> None:
         (inside,) = shop.ask(asked(headers=FORGED))
         assert (told(inside), inside.environ["REMOTE_ADDR"]) == ({}, OTHER)
         assert shop.logged().startswith(f"{OTHER} ")
+        named = {"X-Request-Id": "by-the-proxy"}
+        believed, dropped = shop.ask(*(asked(source=each, headers=named) for each in (PROXY, OTHER)))
+        assert believed.environ["HTTP_X_REQUEST_ID"] == believed.headers["X-Request-Id"] == "by-the-proxy"
+        assert dropped.environ["HTTP_X_REQUEST_ID"] == dropped.headers["X-Request-Id"] != "by-the-proxy"
         several = {**FORGED, "X-Forwarded-For": f"{OFFICE}, {VISITOR}", "X-Forwarded-Proto": "http, https"}
         (got,) = shop.ask(asked(source=PROXY, headers=several))
         assert (got.environ["REMOTE_ADDR"], got.environ["wsgi.url_scheme"]) == (VISITOR, "https")
@@ -334,12 +340,13 @@ def test_the_proxy_protocol(shops: list[Shop]) -> None:
         assert shop.deploy(**BEHIND)
         assert not shop.deploy(**BEHIND)
         secure = [
-            asked(source=PROXY, headers=FORGED, begin=speaks(VISITOR), port=443),
+            asked(source=PROXY, headers={**FORGED, "X-Request-Id": "forged"}, begin=speaks(VISITOR), port=443),
             asked(source=OTHER, begin=speaks(VISITOR), port=443),
             asked(source=OTHER, begin=speaks(OTHER), port=443),
         ]
         taken, liar, honest = shop.ask(*secure)
         assert (taken.environ["REMOTE_ADDR"], told(taken), taken.environ["wsgi.url_scheme"]) == (VISITOR, {}, "https")
+        assert taken.environ["HTTP_X_REQUEST_ID"] != "forged"
         assert (liar.status, honest.environ["REMOTE_ADDR"]) == (403, OTHER)
         plain = [asked("/shop/-/ready", PROXY, begin=begin) for begin in (speaks(VISITOR), "")]
         assert [each.status for each in shop.ask(*plain)] == [200, 0]

@@ -266,18 +266,29 @@ def test_a_visitors_own_id_is_dropped(rendered: Rendered) -> None:
     ],
 )
 def test_that_of_a_trusted_proxy_is_kept(sent: str, *, is_kept: bool) -> None:
-    plugin = load("action_plugins/flask_apache_engine.py")
-    found = derived("defaults")
-    app = {**found.as_app(), "trusted_proxies": ["192.0.2.7", "2001:db8::/32"]}
-    text = plugin.renderer(ROLE / "templates", app, plugin.MANAGED)(next(iter(fragments(found).values())))
+    text = fragment_of("defaults", trusted_proxies=["192.0.2.7", "2001:db8::/32"])
     conditions = directives(text, "RewriteCond")
-    peer = "%{CONN_REMOTE_ADDR} -ipmatch '192.0.2.7' || %{CONN_REMOTE_ADDR} -ipmatch '2001:db8::/32'"
-    at = conditions.index(["expr", peer])
-    tested, pattern, flag = conditions[at + 1]
-    assert (tested, flag) == ("%{HTTP:X-Request-Id}", "[NV]")
+    at = next(number for number, each in enumerate(conditions) if each[0] == "%{HTTP:X-Request-Id}")
+    assert conditions[at - 1] == ["%{ENV:FLASK_APACHE_PROXY}", "^1$"]
+    _, pattern, flag = conditions[at]
+    assert flag == "[NV]"
     assert bool(re.search(pattern, sent)) == is_kept
     rules = [flags for *_, flags in directives(text, "RewriteRule") if "REQUEST_ID" in flags]
     assert rules == ["[E=FLASK_APACHE_REQUEST_ID:%{ENV:UNIQUE_ID}]", "[E=FLASK_APACHE_REQUEST_ID:%1]"]
+
+
+def test_behind_the_proxy_protocol_it_is_the_visitors_own() -> None:
+    text = fragment_of("defaults", trusted_proxies=["192.0.2.7"], proxy_protocol=True)
+    assert "HTTP:X-Request-Id" not in text
+
+
+def fragment_of(case: str, **changes: object) -> str:
+    """Return an app's configuration with other values of what templates know."""
+    plugin = load("action_plugins/flask_apache_engine.py")
+    found = derived(case)
+    render = plugin.renderer(ROLE / "templates", {**found.as_app(), **changes}, plugin.MANAGED)
+    text: str = render(next(iter(fragments(found).values())))
+    return text
 
 
 # --- Metrics over HTTP
