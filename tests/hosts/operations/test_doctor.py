@@ -286,7 +286,7 @@ def test_files_clock_packages_and_pools(patients: list[Patient]) -> None:
         library = host.run(
             "dpkg-query -W -f '${Package}\\n' 'libpython3.*' | grep -x 'libpython3\\.[0-9]*'"
         ).stdout.split()[0]
-        undo = "rm -r /etc/apt/sources.list.d/pending.list /var/lib/apt/lists/*_opt_repository_* /opt/repository; apt-cache gencaches"
+        undo = "rm -r /etc/apt/sources.list.d/pending.list /var/lib/apt/lists/*_opt_repository_* /opt/repository"
         with broken(patient, f"set -- {library}\n{REPOSITORY}", undo):
             found = patient.expect(f"pending: {library} ", "warning")
             assert f"apt-get install --only-upgrade {library}" in found["fix"]

@@ -23,7 +23,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import app, routing
+from flask_apachectl import app, environments, routing
 from flask_apachectl.build import fetch, locks
 from flask_apachectl.commands import (
     apply,
@@ -216,6 +216,13 @@ def served(options: argparse.Namespace) -> str:
     return ""
 
 
+def told(message: str, options: argparse.Namespace) -> str:
+    """Return a message without the app's secrets: it may contain what the app's own code has printed."""
+    with contextlib.suppress(Exception):
+        environments.conceal(app.load_app(options.app))
+    return report.concealed(message)
+
+
 def as_on_any_host() -> None:
     """Work alike whatever root's umask and language are: other programs' messages are read, and files made for all."""
     os.umask(0o022)
@@ -254,6 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def say(result: dict[str, Any], options: argparse.Namespace, seconds: float) -> int:
     """Print a command's answer and return the exit code."""
     failed = bool(result.get("failed"))
+    if failed and not options.report:
+        result = {**result, "msg": told(str(result["msg"]), options)}
     if options.json:
         print(json.dumps({**result, "seconds": round(seconds, 2)}))
     elif failed and not (options.report and len(result) > len(("failed", "msg"))):

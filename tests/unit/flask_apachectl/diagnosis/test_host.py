@@ -314,8 +314,19 @@ def test_pools(processes: list[DaemonProcess], monkeypatch: pytest.MonkeyPatch) 
     assert told(pools.of_app(shop())) == []
 
 
-@pytest.mark.parametrize(("says", "found"), [("NRestarts=2\nResult=success", 1), ("NRestarts=0", 0), ("", 0)])
-def test_apache_that_came_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, found: int) -> None:
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [
+        ("NRestarts=2\nMainPID=7", ["2 times"]),
+        ("NRestarts=0\nMainPID=0", ["runs as process 7"]),
+        ("MainPID=7", []),
+        ("", []),
+    ],
+)
+def test_apache_that_came_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str, found: list[str]) -> None:
+    monkeypatch.setattr(server, "pid", lambda: 7)
     monkeypatch.setattr(paths, "SYSTEMD", tmp_path)
     monkeypatch.setattr(facts, "output", lambda *_command: says)
-    assert len(told(pools.of_host())) == found
+    wrong = [each[1] for each in told(pools.of_host())]
+    assert len(wrong) == len(found)
+    assert all(text in each for text, each in zip(found, wrong, strict=True))

@@ -39,7 +39,14 @@ EMPTY = Kind(
     "a rollback has to start it first, which takes as long as the app's import",
 )
 CRASHED = Kind(SUBJECT, "systemd had to start Apache again", WARNING, "visitors of all sites had no answer meanwhile")
-KINDS = (LOOPING, LINGERING, EMPTY, CRASHED)
+UNWATCHED = Kind(
+    SUBJECT,
+    "systemd does not know which process is Apache's first one",
+    WARNING,
+    "nobody notices when it ends, and the ports stay occupied",
+)
+DROP_IN = "/etc/systemd/system/apache2.service.d/pid-file.conf"
+KINDS = (LOOPING, LINGERING, EMPTY, CRASHED, UNWATCHED)
 
 
 def of_app(app: App) -> Iterator[Finding]:
@@ -65,11 +72,17 @@ def of_app(app: App) -> Iterator[Finding]:
 
 
 def of_host() -> Iterator[Finding]:
-    """Ask systemd how often it had to start Apache again."""
+    """Ask systemd how often it had to start Apache again, and whether it would."""
     if not paths.SYSTEMD.is_dir():
         return
-    told = facts.output("systemctl", "show", "apache2.service", "--property=NRestarts,Result")
+    told = facts.output("systemctl", "show", "apache2.service", "--property=NRestarts,MainPID")
     found = dict(re.findall(r"(?m)^(\w+)=(.*)$", told))
     if found.get("NRestarts", "0") not in ("", "0"):
         wrong = f"systemd has started Apache again {found['NRestarts']} times, as it had ended by itself"
         yield CRASHED.found(wrong, "journalctl --unit=apache2; systemctl reset-failed apache2 forgets it")
+    if server.pid() and found.get("MainPID") == "0":
+        lines = f"printf '[Service]\\nPIDFile={paths.APACHE_PID}\\n' > {DROP_IN}"
+        fix = (
+            f"mkdir -p {DROP_IN.rpartition('/')[0]} && {lines} && systemctl daemon-reload && systemctl restart apache2"
+        )
+        yield UNWATCHED.found(f"Apache runs as process {server.pid()}, and systemd does not know it", fix)

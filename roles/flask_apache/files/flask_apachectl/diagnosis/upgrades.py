@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "Upgrades"
 MODULE = "libapache2-mod-wsgi-py3"
-SECONDS = 3.0  # that apt may take; it takes 0.1, unless its cache is older than its lists
+SECONDS = 3.0  # that apt may take; 0.02 of them, unless its cache is older than its lists
 RESTART = "systemctl restart apache2"
 MINOR = Kind(
     SUBJECT,
