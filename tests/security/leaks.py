@@ -36,10 +36,10 @@ OWN_ENVIRONMENTS = {
 # the canaries that it has seen, each with the user and what of the process had it, how often it looked, and how many
 # engines it killed.
 WATCH = """
-import json, os, pathlib, pwd, signal, sys
+import json, os, pathlib, pwd, signal, sys, time
 asked = json.load(sys.stdin)
 canaries = {name: [text.encode() for text in texts] for name, texts in asked["canaries"].items()}
-seen, killed, rounds, own = set(), 0, 0, str(os.getpid())
+seen, looks, killed, rounds, own = set(), {}, 0, 0, str(os.getpid())
 open("/tmp/watched", "w").close()
 
 def name(uid):
@@ -59,9 +59,11 @@ def engine_above(process):
 
 while os.path.exists("/tmp/watched"):
     rounds += 1
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        if process.name == own:
-            continue
+    time.sleep(0.02)
+    numbers = [number for number in os.listdir("/proc") if number.isdigit() and number != own]
+    looks = {number: looks.get(number, 0) + 1 for number in numbers}
+    # What is new is looked at each time, as it may start another program in its place; the rest now and then.
+    for process in [pathlib.Path("/proc", number) for number in numbers if looks[number] < 20 or rounds % 50 == 0]:
         for part in ("cmdline", "environ"):
             try:
                 content, user = (process / part).read_bytes(), name(process.stat().st_uid)

@@ -62,7 +62,7 @@ CASES = {
     ),
     "a directive of another context": Deadly({"directives": ["StartServers 5"]}, "StartServers"),
     "an include that is not there": Deadly({"directives": ["Include /etc/none/x.conf"]}, "/etc/none/x.conf"),
-    "an include that is a directory of others": Deadly({"directives": ["Include /proc/1/mem"]}, "/proc/1/mem"),
+    "an include that cannot be read": Deadly({"directives": ["Include /proc/1/mem"]}, "/proc/1/mem"),
     "a log in a directory that is not there": Deadly(
         {"directives": ["CustomLog /none/x/access.log common"]}, "/none/x"
     ),

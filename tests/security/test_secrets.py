@@ -71,7 +71,10 @@ def failing(tmp_path: Path) -> dict[str, tuple[dict[str, Any], str]]:
             "hook before_start of release",
         ),
         "an app that tells all and fails": ({"source": str(torn)}, "RuntimeError"),
-        "no package": ({"source": str(needy), "requirements": None}, "nothing-has-this-name"),
+        "no package": (
+            {"source": str(needy), "requirements": ["requirements.txt"], "pip_args": ["--retries=0"]},
+            "nothing-has-this-name",
+        ),
         "no repository over https": ({**GIT, "source": SECRETS["source"].value}, "cannot be fetched"),
         "no repository by ssh": (ssh, "cannot be fetched"),
         "no repository by ssh from the host": ({**ssh, "git_on": "host"}, "cannot be fetched"),
