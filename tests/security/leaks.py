@@ -86,6 +86,13 @@ print(json.dumps({"seen": sorted(seen), "rounds": rounds, "killed": killed}))
 FIND = """
 import json, os, stat, subprocess, sys
 canaries = {name: [text.encode() for text in texts] for name, texts in json.load(sys.stdin).items()}
+
+def is_public(path, status):
+    while path != "/" and status.st_mode & (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else stat.S_IROTH):
+        path = os.path.dirname(path)
+        status = os.stat(path)
+    return path == "/"
+
 began, found, number = os.stat("/tmp/began").st_mtime, [], 0
 for directory, names, files in os.walk("/"):
     names[:] = [name for name in names if os.path.join(directory, name) not in ("/proc", "/sys")]
@@ -100,7 +107,7 @@ for directory, names, files in os.walk("/"):
         number += 1
         for option, texts in canaries.items():
             if any(text in content for text in texts):
-                found.append((option, path, bool(status.st_mode & stat.S_IROTH)))
+                found.append((option, path, is_public(path, status)))
 journal = subprocess.run(["journalctl", "--no-pager", "--output=export"], capture_output=True).stdout
 for option, texts in canaries.items():
     if any(text in journal for text in texts):

@@ -55,7 +55,7 @@ def test_systemd_knows_apaches_first_process(host: Apaches) -> None:
     assert "PIDFile" not in settings()
     envvars.write_text("export APACHE_PID_FILE=/var/run/apache2$SUFFIX/apache2.pid\n")
     host.deploy("shop")
-    assert (settings()["PIDFile"], settings()["Restart"]) == (["/run/apache2/apache2.pid"], ["on-failure"])
+    assert (settings()["PIDFile"], settings()["Restart"]) == (["/run/apache2/apache2.pid"], ["on-abnormal"])
     envvars.write_text("export APACHE_PID_FILE=/srv/apache2.pid\n")
     host.deploy("shop")
     assert not {"PIDFile", "Restart"} & set(settings())

@@ -62,7 +62,7 @@ SETTINGS = (
 
 # Debian's unit lets systemd guess which process is Apache's first one. It fails where more than one is left, and then
 # nobody starts Apache again; nor is it started after an end for lack of memory.
-SUPERVISED = "OOMPolicy=continue\nPIDFile={pid}\nRestart=on-failure\n"
+SUPERVISED = "OOMPolicy=continue\nPIDFile={pid}\nRestart=on-abnormal\n"
 PID_FILE = re.compile(r"(?m)^\s*export\s+APACHE_PID_FILE=(?:/var)?/run/apache2\$SUFFIX/apache2\.pid$")
 
 
