@@ -190,7 +190,11 @@ def answer(options: argparse.Namespace) -> dict[str, Any]:
     """Carry out a command and return what is to be said of it."""
     if os.geteuid() != 0:
         raise RefusedError("flask-apachectl must run as root: use sudo")
-    arguments = (app.load_app(options.app), options) if options.of_app else (options,)
+    arguments: tuple[Any, ...] = (options,)
+    if options.of_app:
+        one = app.load_app(options.app)
+        environments.conceal(one)  # what its own code prints may be told, also in the history
+        arguments = (one, options)
     result: dict[str, Any] = options.function(*arguments)
     return result
 

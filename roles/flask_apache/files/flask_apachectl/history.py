@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import environments, routing
+from flask_apachectl import routing
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, report
 
@@ -87,7 +87,6 @@ def attempt(app: App, action: str, release: str | None) -> Iterator[None]:
         reason = str(error) or type(error).__name__
         if not isinstance(error, (RefusedError, OSError, KeyboardInterrupt)):
             reason = f"{type(error).__name__}: {error}"
-        environments.conceal(app)  # what an app's own code prints may be a part of the reason
         with contextlib.suppress(OSError):  # before the first deploy, or on a full disk
             record(app, f"{action} {outcome}", release, reason=report.short(reason))
         raise

@@ -13,7 +13,7 @@ from flask_apachectl import app as apps
 from flask_apachectl import cli
 from flask_apachectl.commands import doctor
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.diagnosis import checks, everything, finding, pools, space
+from flask_apachectl.diagnosis import checks, clock, everything, finding, permissions, pools, space
 from flask_apachectl.diagnosis.finding import ERROR, WARNING, Finding
 from tests.support.commands import ROOT
 from tests.unit.flask_apachectl.samples import shop
@@ -133,8 +133,8 @@ def test_what_cannot_be_looked_at_hides_nothing(monkeypatch: pytest.MonkeyPatch)
         yield FULL
         raise DamagedError("/srv/x is damaged")
 
-    monkeypatch.setattr(everything.space, "of_app", torn)
-    for module in (everything.permissions, everything.pools, everything.clock):
+    monkeypatch.setattr(space, "of_app", torn)
+    for module in (permissions, pools, clock):
         monkeypatch.setattr(module, "of_app", lambda _app: [OLD])
     found = everything.of_app(shop(), [])
     assert found[pools.SUBJECT] == [OLD]

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,8 @@ from flask_apachectl import paths, routing
 from flask_apachectl.apache import server
 from flask_apachectl.diagnosis import changes, clock, pools, reloaders, space, upgrades
 from flask_apachectl.host import facts
+from flask_apachectl.serve import condition
+from flask_apachectl.serve import pools as daemons
 from flask_apachectl.serve.pools import DaemonProcess
 from tests.unit.flask_apachectl.samples import shop
 
@@ -90,7 +92,7 @@ def test_a_clock_that_is_behind(app: object, monkeypatch: pytest.MonkeyPatch) ->
 
 def judged(free: float, inodes: int, *, size: float = 10 * 2**30, all_inodes: int = 10**6) -> list[str]:
     """Return what is found of a file system; bytes are given."""
-    found = SimpleNamespace(
+    found: Any = SimpleNamespace(
         f_bavail=int(free) // 4096,
         f_blocks=int(size) // 4096,
         f_frsize=4096,
@@ -117,7 +119,12 @@ def test_space_and_inodes() -> None:
 def test_each_file_system_is_looked_at_once(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     assert app
     asked: list[Path] = []
-    monkeypatch.setattr(space, "judged", lambda path, *_: asked.append(path) or [])
+
+    def remember(path: Path, *_: object) -> list[Finding]:
+        asked.append(path)
+        return []
+
+    monkeypatch.setattr(space, "judged", remember)
     one = shop(access_log="/dev/stdout", error_log="/dev/stderr")
     list(space.of_app(one))
     assert asked[0] == one.home
@@ -237,7 +244,7 @@ def apt(monkeypatch: pytest.MonkeyPatch) -> Apt:
     monkeypatch.setattr(facts, "read", lambda path: found.maps if path.name == "maps" else "")
     monkeypatch.setattr(server, "pid", lambda: 7)
     monkeypatch.setattr(upgrades, "is_unattended", lambda: True)
-    monkeypatch.setattr(upgrades.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=found.policy))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=found.policy))
     return found
 
 
@@ -274,7 +281,7 @@ def test_apt_that_takes_long_tells_nothing(apt: Apt, monkeypatch: pytest.MonkeyP
     def late(*_: object, **__: object) -> None:
         raise subprocess.TimeoutExpired("apt-cache", 1)
 
-    monkeypatch.setattr(upgrades.subprocess, "run", late)
+    monkeypatch.setattr(subprocess, "run", late)
     assert apt.dpkg
     assert upgrades.candidates(["python3"]) == {}
 
@@ -290,10 +297,10 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[DaemonProcess]:
     found = [DaemonProcess(100 + n, slot, BEGAN) for n, slot in enumerate(("blue", "blue", "green", "green"))]
     monkeypatch.setattr(server, "pid", lambda: 7)
     monkeypatch.setattr(time, "clock_gettime", lambda _clock: NOW)
-    monkeypatch.setattr(pools.pools, "daemon_processes", lambda _app: found)
-    monkeypatch.setattr(pools.pools, "is_outdated", lambda _app, process: process.pid == 666)
-    monkeypatch.setattr(pools.condition, "since", lambda _app, _slot: BEGAN)
-    monkeypatch.setattr(pools.condition, "share", lambda _app, slot: 100 if slot == "blue" else 0)
+    monkeypatch.setattr(daemons, "daemon_processes", lambda _app: found)
+    monkeypatch.setattr(daemons, "is_outdated", lambda _app, process: process.pid == 666)
+    monkeypatch.setattr(condition, "since", lambda _app, _slot: BEGAN)
+    monkeypatch.setattr(condition, "share", lambda _app, slot: 100 if slot == "blue" else 0)
     monkeypatch.setattr(routing, "slot_release", lambda _app, _slot: "r1")
     return found
 

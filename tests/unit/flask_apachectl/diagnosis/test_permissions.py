@@ -10,9 +10,11 @@ import pytest
 from flask_apachectl import paths
 from flask_apachectl.diagnosis import permissions
 from flask_apachectl.diagnosis.permissions import ENTER, READ, WRITE, Need, Who
+from flask_apachectl.host import facts
 from tests.unit.flask_apachectl.samples import shop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 NOBODY = Who("the app's user", "shop", 98765, frozenset({98765}))
@@ -84,7 +86,7 @@ def test_a_list_decides_instead_of_the_mode(place: Path, monkeypatch: pytest.Mon
 def test_what_an_app_needs(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the three users is asked for, if there is one."""
     assert app
-    monkeypatch.setattr(permissions.facts, "apache_group", lambda: 33)
+    monkeypatch.setattr(facts, "apache_group", lambda: 33)
     monkeypatch.setattr(permissions, "user", lambda role, name: Who(role, name, 98765, frozenset()))
     found = {(each.who.role, each.path.name, each.rights) for each in permissions.needs(shop())}
     assert ("Apache", "live.map", READ) in found
@@ -128,7 +130,12 @@ def test_mod_mds_own_directory_is_left_out(apache: Path, monkeypatch: pytest.Mon
     (apache / "md/challenges").mkdir(parents=True)
     (apache / "open.conf").write_text("")
     asked: list[Path] = []
-    monkeypatch.setattr(permissions, "changeable", lambda found, _groups: asked.extend(found) or [])
+
+    def remember(found: Iterable[Path], _groups: object) -> list[object]:
+        asked.extend(found)
+        return []
+
+    monkeypatch.setattr(permissions, "changeable", remember)
     monkeypatch.setattr(paths, "LIB", tmp_path / "none")
     assert list(permissions.of_host([])) == []
     assert apache / "open.conf" in asked
