@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import socket
@@ -63,6 +64,8 @@ def app(environ: dict[str, Any], start_response: Callable[..., object]) -> Itera
         print("a complaint", file=environ["wsgi.errors"])
     elif path == "/host":
         body = json.dumps(surroundings())
+    elif path == "/hang":
+        ctypes.PyDLL(None).sleep(3600)  # without giving up Python's lock
     elif path == "/method":
         body = environ["REQUEST_METHOD"]
     elif path not in ("/", "/own", "/frames"):

@@ -80,7 +80,7 @@ MINUTES = {
     "tests/hosts/background": 5,
     "tests/molecule/test_molecule.py": 5,
     "tests/hosts/test_sources.py": 4,
-    "tests/security": 4,
+    "tests/security": 8,
     "tests/hosts/test_shared_host.py": 4,
     "tests/hosts/test_deploy_command.py": 4,
     "tests/hosts/test_migrations.py": 4,

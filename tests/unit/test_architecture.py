@@ -29,6 +29,7 @@ LAYERS = (
     ("apache",),
     ("serve",),
     ("build",),
+    ("diagnosis",),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -272,3 +272,26 @@ def test_roots_umask_and_language_do_not_matter(monkeypatch: pytest.MonkeyPatch)
         assert (os.environ["LC_ALL"], os.environ["LANGUAGE"]) == ("C.UTF-8", "")
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_failure_tells_no_secret_that_the_app_has_printed(
+    app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """Those of its environment and of each kept release; what is no secret is shown."""
+    kept = app.releases / "r1"
+    kept.mkdir(parents=True)
+    declare(app, "shop")
+    (app.conf / "env").write_text(json.dumps({"API_TOKEN": "canary-new", "COLOUR": "crimson"}))
+    (kept / "env").write_text(json.dumps({"API_TOKEN": "canary-old"}))
+    (app.conf / "secret_key").write_text("canary-key")
+
+    def refuse(_options: object) -> None:
+        raise RefusedError("hook failed:\n  canary-new canary-old canary-key crimson")
+
+    monkeypatch.setattr(report, "_concealed", set())
+    monkeypatch.setattr(cli, "answer", refuse)
+    assert cli.main([*words, "--app", "shop", "deploy"]) == 1
+    told = "".join(capsys.readouterr())
+    assert "hook failed:" in told
+    assert "**** **** **** crimson" in told

@@ -23,7 +23,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from flask_apachectl import app, routing
+from flask_apachectl import app, environments, routing
 from flask_apachectl.build import fetch, locks
 from flask_apachectl.commands import (
     apply,
@@ -193,7 +193,11 @@ def answer(options: argparse.Namespace) -> dict[str, Any]:
     """Carry out a command and return what is to be said of it."""
     if os.geteuid() != 0:
         raise RefusedError("flask-apachectl must run as root: use sudo")
-    arguments = (app.load_app(options.app), options) if options.of_app else (options,)
+    arguments: tuple[Any, ...] = (options,)
+    if options.of_app:
+        one = app.load_app(options.app)
+        environments.conceal(one)  # what its own code prints may be told, also in the history
+        arguments = (one, options)
     result: dict[str, Any] = options.function(*arguments)
     return result
 
@@ -217,6 +221,13 @@ def served(options: argparse.Namespace) -> str:
     with contextlib.suppress(Exception):
         return f"\n{routing.consequence(app.load_app(options.app))}"
     return ""
+
+
+def told(message: str, options: argparse.Namespace) -> str:
+    """Return a message without the app's secrets: it may contain what the app's own code has printed."""
+    with contextlib.suppress(Exception):
+        environments.conceal(app.load_app(options.app))
+    return report.concealed(message)
 
 
 def as_on_any_host() -> None:
@@ -257,6 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def say(result: dict[str, Any], options: argparse.Namespace, seconds: float) -> int:
     """Print a command's answer and return the exit code."""
     failed = bool(result.get("failed"))
+    if failed and not options.report:
+        result = {**result, "msg": told(str(result["msg"]), options)}
     if options.json:
         print(json.dumps({**result, "seconds": round(seconds, 2)}))
     elif failed and not (options.report and len(result) > len(("failed", "msg"))):

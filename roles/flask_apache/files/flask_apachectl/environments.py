@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flask_apachectl import paths, routing, slots
 from flask_apachectl.app import read_json
 from flask_apachectl.declaration import DamagedError
-from flask_apachectl.host import files, report
+from flask_apachectl.host import facts, files, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +86,16 @@ def damaged(app: App) -> list[str]:
 def _live(app: App) -> str:
     """Return the release that serves, or did until its slot's link was damaged."""
     return routing.slot_release(app, routing.live_slot(app)) or slots.remembered(app) or "none"
+
+
+def conceal(app: App) -> None:
+    """Let no message tell the secrets that the app has, whatever its own code prints."""
+    patterns = app.site.environment_secrets
+    found = [app.environment or {}, {"SECRET_KEY": facts.read(app.conf / "secret_key")}]
+    for path in (app.conf / "env", *app.releases.glob("*/env"), *app.releases.glob(".*/env")):
+        with contextlib.suppress(OSError, DamagedError):
+            found.append(_read(path))
+    report.conceal(value for each in found for name, value in each.items() if is_secret(name, patterns))
 
 
 def secret_key(app: App) -> str:

@@ -45,6 +45,19 @@ def has_sandbox() -> bool:
     return path.exists()
 
 
+def test_systemd_knows_apaches_first_process(host: Apaches) -> None:
+    """Unless its file is elsewhere: a wrong one would keep Apache from starting."""
+    envvars = paths.APACHE / "envvars"
+    host.deploy("shop")
+    assert "PIDFile" not in settings()
+    envvars.write_text("export APACHE_PID_FILE=/var/run/apache2$SUFFIX/apache2.pid\n")
+    host.deploy("shop")
+    assert (settings()["PIDFile"], settings()["Restart"]) == (["/run/apache2/apache2.pid"], ["on-abnormal"])
+    envvars.write_text("export APACHE_PID_FILE=/srv/apache2.pid\n")
+    host.deploy("shop")
+    assert not {"PIDFile", "Restart"} & set(settings())
+
+
 def test_it_is_on_until_the_last_app_goes(host: Apaches) -> None:
     host.deploy("shop")
     assert hardening.ENABLED in enabled("conf")

@@ -12,6 +12,7 @@ from flask_apachectl import app as apps
 from flask_apachectl import cli, paths
 from flask_apachectl.commands import doctor
 from flask_apachectl.declaration import DamagedError
+from flask_apachectl.diagnosis import everything
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.serve import units
 from tests.unit.flask_apachectl.samples import shop
@@ -38,6 +39,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(apps, "load_app", load)
     monkeypatch.setattr(doctor, "of_apache", lambda: [("Apache runs", "")])
     monkeypatch.setattr(doctor, "drift", lambda app, thorough: found.wrong.get(app, []) if not thorough else [])
+    monkeypatch.setattr(everything, "of_host", lambda _apps: {})
+    monkeypatch.setattr(everything, "of_app", lambda _app, _drifted: {})
     monkeypatch.setattr(doctor, "diagnose", lambda _app, drifted: [("all files are as declared", ", ".join(drifted))])
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return found

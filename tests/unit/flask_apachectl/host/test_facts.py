@@ -18,13 +18,16 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
         "gcc rc  4:12.2.0-3",
         "python3-dev ii  3.11.2-1+b1",
         "epoch ii  4:12.2.0-3",
+        "held hi  1.2-3",
+        "half iF  1.2-3",
     ]
     monkeypatch.setattr(facts, "output", lambda *_command: "\n".join(lines))
-    names = ["apache2", "libapache2-mod-wsgi-py3", "gcc", "epoch", "absent"]
+    names = ["apache2", "libapache2-mod-wsgi-py3", "gcc", "epoch", "held", "half", "absent"]
     assert facts.packages(names) == {
         "apache2": "2.4.62",
         "libapache2-mod-wsgi-py3": "4.9.4",
         "epoch": "12.2.0",
+        "held": "1.2",
     }
 
 

@@ -82,3 +82,16 @@ def test_no_password_is_shown_wherever_it_is(password: str) -> None:
     secret = f"Q{password}Q"
     for text in ("--proxy u:{}@h:1", "x --password {} y", "['--token', '{}']", 'A_SECRET="{}"', "http://u:{}@h/"):
         assert secret not in report.redact(text.format(secret))
+
+
+def test_an_apps_secrets_are_told_in_no_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are, line by line, and as Python and JSON quote them; what is too short may be anything."""
+    monkeypatch.setattr(report, "_concealed", set())
+    monkeypatch.setattr(report, "_secrets", set())
+    report.conceal(iter(['it\'s "secret"', "line one\nline two", "short"]))
+    assert report.concealed('a it\'s "secret" short password=plain') == "a **** short password=plain"
+    assert report.concealed(repr({"A": 'it\'s "secret"'})) == "{'A': '****'}"
+    assert report.concealed('{"A": "it\'s \\"secret\\""}') == '{"A": "****"}'
+    assert report.concealed("> line two\n> line one") == "> ****\n> ****"
+    assert report.short('hook failed:\n  it\'s "secret"') == "hook failed … ****"
+    assert "secret" not in report.without_secrets('it\'s "secret"')

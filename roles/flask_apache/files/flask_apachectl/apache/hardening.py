@@ -60,6 +60,11 @@ SETTINGS = (
     ("SystemCallFilter", "~@resources"),
 )
 
+# Debian's unit lets systemd guess which process is Apache's first one. It fails where more than one is left, and then
+# nobody starts Apache again; nor is it started after an end for lack of memory.
+SUPERVISED = "OOMPolicy=continue\nPIDFile={pid}\nRestart=on-abnormal\n"
+PID_FILE = re.compile(r"(?m)^\s*export\s+APACHE_PID_FILE=(?:/var)?/run/apache2\$SUFFIX/apache2\.pid$")
+
 
 class Limits(NamedTuple):
     """What of a sandbox decides whether Apache starts: a trial start has the same."""
@@ -127,6 +132,8 @@ def sandbox(apps: Mapping[str, Site]) -> str:
     if "ProtectSystem" not in left_out:
         settings.append(("ReadWritePaths", " ".join(f"-{path}" for path in writable(apps))))
     text = HEAD + "".join(f"{name}={value}\n" for name, value in sorted(settings, key=lambda each: each[0]))
+    if PID_FILE.search(facts.read(paths.APACHE / "envvars")):
+        text += SUPERVISED.format(pid=paths.APACHE_PID)
     if facts.read(paths.UNITS / DROP_IN) != text and (problem := problem_of(tuple(settings))):
         if "always" in modes:
             raise RefusedError(

@@ -28,6 +28,10 @@ TIMEOUT = 60
 READ_TIMEOUT = "header=10-30,MinRate=500 body=10,MinRate=500"
 
 
+# The first virtual host of a port decides about the curves of all: OpenSSL takes them before it knows the name.
+CURVES = "X25519:prime256v1:secp384r1"
+
+
 class Place(NamedTuple):
     """A virtual host of the role, for one server name and port."""
 
@@ -128,6 +132,7 @@ def no_server(port: int, certificate: tuple[Path, Path] | None) -> str:
     tls = (
         f'    SSLEngine On\n    SSLCertificateFile "{certificate[0]}"\n    SSLCertificateKeyFile "{certificate[1]}"\n'
         "    SSLProtocol -all +TLSv1.2 +TLSv1.3\n    SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20\n"
+        f"    SSLOpenSSLConfCmd Curves {CURVES}\n    SSLSessionTickets Off\n"
         if certificate
         else ""
     )

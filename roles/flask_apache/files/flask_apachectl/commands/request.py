@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask_apachectl import app as apps
-from flask_apachectl import declaration, paths
+from flask_apachectl import declaration, environments, paths
 from flask_apachectl.apache.site import Declared
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import desired, files, report
@@ -51,8 +51,17 @@ def read() -> dict[str, Any]:
     report.hide(map(str, found.get("index_urls") or ()))
     users = found.get("users")
     report.hide(str(each) for names in (users.values() if isinstance(users, dict) else ()) for each in names.values())
+    _conceal(environment, found.get("site"))
     report.hide([str(wanted.get("git_key"))] if isinstance(wanted, dict) else ())
     return found
+
+
+def _conceal(environment: object, site: object) -> None:
+    """Let no message tell the secrets of an environment, which the app's own code may print."""
+    patterns = site.get("environment_secrets") if isinstance(site, dict) else None
+    if isinstance(environment, dict) and isinstance(patterns, list):
+        names = [name for name in environment if environments.is_secret(str(name), [str(each) for each in patterns])]
+        report.conceal(str(environment[name]) for name in names)
 
 
 def of_json(value: dict[str, Any]) -> Request:

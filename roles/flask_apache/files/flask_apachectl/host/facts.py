@@ -41,7 +41,7 @@ def packages(names: list[str]) -> dict[str, str]:
     installed = {}
     for line in lines:
         name, state, version = line.split()[:3]
-        if state == "ii":
+        if state[1:] == "i":  # whatever is wanted of it: a package that is held is "hi"
             installed[name.partition(":")[0]] = re.sub(r"^\d+:|[-+~].*", "", version)
     return {name: installed[name] for name in names if name in installed}
 

@@ -52,9 +52,31 @@ def hide(values: Iterable[str]) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without the values that are to be hidden, also as Python and JSON quote them."""
-    forms = {form for each in _secrets for form in (each, repr(each)[1:-1], json.dumps(each)[1:-1])}
-    return redact(text, sorted(forms, key=len, reverse=True))
+    """Return a text without the values that are to be hidden, and without what looks like a secret."""
+    return redact(text, _forms(_secrets))
+
+
+def _forms(values: Iterable[str]) -> list[str]:
+    """Return values as they are, and as Python and JSON quote them: the longest first."""
+    forms = {form for each in values for form in (each, repr(each)[1:-1], json.dumps(each)[1:-1])}
+    return sorted(forms, key=len, reverse=True)
+
+
+_concealed: set[str] = set()
+
+
+def conceal(values: Iterable[str]) -> None:
+    """Remember secrets of an app, which its own code may print: no message tells them."""
+    found = list(values)
+    hide(found)
+    _concealed.update(each for value in found for each in (value, *value.splitlines()) if len(each) >= TELLING)
+
+
+def concealed(text: str) -> str:
+    """Return a text of an app without its secrets; all else stays as it is."""
+    for form in _forms(_concealed):
+        text = text.replace(form, "****")
+    return text
 
 
 _steps: list[str] = []
@@ -99,7 +121,7 @@ def tail(text: str, lines: int = 25) -> str:
 
 def short(message: str) -> str:
     """Return what a message of several lines says in one: its first line, and the last line of a program's output."""
-    first, *more = message.splitlines() or [""]
+    first, *more = concealed(message).splitlines() or [""]
     output = [line.strip() for line in more if line.startswith("  ") and line.strip()]
     return " … ".join(_cut(line) for line in [first.rstrip(": "), *output[-1:]])
 

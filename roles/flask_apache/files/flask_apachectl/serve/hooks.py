@@ -13,7 +13,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING
 
-from flask_apachectl import causes, interpreter, routing
+from flask_apachectl import causes, environments, interpreter, routing
 from flask_apachectl.apache import server
 from flask_apachectl.errors import RefusedError
 from flask_apachectl.host import files, programs, report
@@ -36,7 +36,10 @@ def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
 
     Raises RefusedError with the end of the output of the first one that fails or takes too long.
     """
-    for hook in declared(app, at, skip_once=skip_once):
+    hooks = declared(app, at, skip_once=skip_once)
+    if hooks:
+        environments.conceal(app)
+    for hook in hooks:
         command = programs.split(hook.run)
         report.say(f"hook    {at}: {shlex.join(command)}")
         failure, output = carry_out(app, release, command, hook.timeout)
@@ -46,7 +49,7 @@ def run_hooks(app: App, at: str, release: str, *, skip_once: bool) -> None:
                     f"hook {at} of release {release.removeprefix('.').removesuffix('.partial')}: "
                     f"`{shlex.join(command)}` {failure}"
                 ),
-                report.tail(output),
+                report.tail(report.concealed(output)),
                 causes.of_app(output),
             )
             raise RefusedError("\n".join(filter(None, told)))
@@ -63,10 +66,12 @@ def before_check(app: App, partial: Path) -> None:
 def carry_out(app: App, release: str, command: Sequence[str], seconds: float) -> tuple[str, str]:
     """Run a command as the app, showing what it prints. Returns what went wrong, if anything, and the output.
 
+    What is shown, line by line, does not have the app's secrets.
+
     It ends with this program, even if that is killed: a second one must not run beside it.
     """
     user = pwd.getpwnam(app.site.user)
-    deadline, output = time.monotonic() + seconds, ""
+    deadline, output, shown = time.monotonic() + seconds, "", 0
     with tempfile.NamedTemporaryFile() as file, open(file.name, encoding="utf-8", errors="replace") as reader:
         process = subprocess.Popen(
             ["/usr/bin/setpriv", "--pdeathsig", "KILL", *interpreter.entry(app, release), *command],
@@ -84,9 +89,10 @@ def carry_out(app: App, release: str, command: Sequence[str], seconds: float) ->
         try:
             while True:
                 code = process.poll()
-                new = reader.read()
-                sys.stderr.write(new)
-                output += new
+                output += reader.read()
+                whole = len(output) if code is not None else output.rfind("\n", shown) + 1 or shown
+                sys.stderr.write(report.concealed(output[shown:whole]))
+                shown = whole
                 if code is not None:
                     return (f"ended with {code}" if code else ""), output
                 if time.monotonic() > deadline:
