@@ -127,7 +127,8 @@ class Secret:
 def secrets() -> dict[str, Secret]:
     """Return a value with a canary for each secret option, and of an address with credentials (``source``)."""
     words = {
-        name: f"canary-{number}-Kx7" for number, name in enumerate(("token", "password", "index", "more", "source"))
+        name: f"canary-{number}-Kx7"
+        for number, name in enumerate(("token", "password", "index", "more", "source", "login"))
     }
     lines = f"{words['token']}-first\n{words['token']}-second"
     hmac = base64.urlsafe_b64encode(b"canary of the authority's account").decode()
@@ -145,6 +146,7 @@ def secrets() -> dict[str, Secret]:
         "git_key": of_key(deploy_key()),
         "tls_key": of_key(CERTIFICATE.key),
         "acme_hmac": Secret(hmac, (hmac,)),
+        "basic_auth": Secret([{"users": {"ada": words["login"]}}], (words["login"],)),
         "source": Secret(f"https://user:{words['source']}@{CLOSED}/shop.git", (words["source"],)),
     }
 

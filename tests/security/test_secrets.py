@@ -36,6 +36,7 @@ GOOD: dict[str, Any] = {
     "tls_key": SECRETS["tls_key"].value,
     "index_url": SECRETS["index_url"].value,
     "extra_index_urls": SECRETS["extra_index_urls"].value,
+    "basic_auth": SECRETS["basic_auth"].value,
     "environment": {"CODE": "0", **SECRETS["environment"].value},
     "hooks": [{"at": "before_start", "run": TELLS}],
 }
