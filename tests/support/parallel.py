@@ -81,6 +81,7 @@ MINUTES = {
     "tests/molecule/test_molecule.py": 5,
     "tests/hosts/test_sources.py": 4,
     "tests/security": 8,
+    "tests/hosts/serving": 4,
     "tests/hosts/test_shared_host.py": 4,
     "tests/hosts/test_deploy_command.py": 4,
     "tests/hosts/test_migrations.py": 4,
@@ -95,7 +96,7 @@ MINUTES = {
     "tests/hosts/test_acme.py": 3,
     "tests/hosts/test_loaded.py": 3,
     "tests/packaging/test_packaging.py": 2,
-    "tests/hosts/test_access.py": 2,
+    "tests/hosts/test_access.py": 3,
 }
 
 
