@@ -245,9 +245,7 @@ def test_a_login_and_a_list_of_addresses(shops: list[Shop]) -> None:
         assert shop.statuses(opened) == dict.fromkeys(opened, 200)
         (got,) = shop.ask(asked(headers=login("bob")))
         assert (got.environ["REMOTE_USER"], "HTTP_AUTHORIZATION" in got.environ) == ("bob", False)
-        refused = shop.host.http("/shop/", NAME)
-        assert refused.headers["WWW-Authenticate"] == 'Basic realm="Staff"'
-        assert "<h1>Login required</h1>" in refused.text
+        assert shop.host.http("/shop/", NAME).headers["WWW-Authenticate"] == 'Basic realm="Staff"'
         ready, head, posted = shop.ask(*(asked("/shop/-/ready?a=b", method=each) for each in ("GET", "HEAD", "POST")))
         assert (ready.status, ready.text, head.status, posted.status) == (200, "", 200, 401)
         assert "Set-Cookie" not in ready.headers

@@ -92,7 +92,7 @@ def test_removal_of_the_last_app(apps: list[Deployed], before: dict[str, dict[st
     for host in hosts:
         now, was = host.snapshot(PLACES), before[host.name]
         ours = (
-            r"/etc/apache2/mods-enabled(/(headers|rewrite|filter|deflate|brotli)\.load)?$",
+            r"/etc/apache2/mods-enabled(/(headers|rewrite|unique_id|filter|deflate|brotli)\.load)?$",
             r"/var/lib/systemd",
             r"/var/log",
             r".*(-|-old)$",

@@ -16,9 +16,9 @@ class Page:
 
 
 LATER = "Please try again in a few minutes."
+# There is none for 401: with one, the logs do not name who has tried to log in.
 PAGES = {
     "400": Page("Not understood", "Your browser sent something that this site cannot read."),
-    "401": Page("Login required", "You need a user name and a password for this address."),
     "403": Page("Not allowed", "You may not see what is at this address."),
     "404": Page("Not found", "There is nothing at this address. Please check it for a typing error."),
     "413": Page("Too large", "What you sent is larger than this site accepts. Please send something smaller."),

@@ -9,7 +9,7 @@ from tests.unit.controller.given import errors, variables
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEYS = "have no keys other than 400, 401, 403, 404, 413, 414, 500, 501, 503 and 504"
+KEYS = "have no keys other than 400, 403, 404, 413, 414, 500, 501, 503 and 504"
 
 
 def test_a_page_is_a_file_on_the_control_node(source: Path, tmp_path: Path) -> None:
