@@ -99,6 +99,8 @@ class Patient:
         self.seconds.append(answer["seconds"])
         assert all(set(each) == {"severity", "wrong", "why", "fix", "app"} for each in answer["findings"])
         assert all(all(each[key] for key in ("wrong", "why", "fix")) for each in answer["findings"])
+        named = [row["check"] for row in answer["checks"]]
+        assert len(set(named)) == len(named) > 10, "each check has words of its own"
         errors = [each for each in answer["findings"] if each["severity"] == "error"]
         assert done.returncode == bool(errors) == bool([row for row in answer["checks"] if not row["ok"]]), answer
         return Asked(done.returncode, answer["findings"])

@@ -63,11 +63,11 @@ def doctor(options: argparse.Namespace) -> dict[str, Any]:
 
 def sound(app: str, found: dict[str, list[Finding]]) -> list[dict[str, Any]]:
     """Return the rows of the subjects that can have errors: each is right without one."""
-    errors = {subject: [each for each in found.get(subject, []) if each.is_error] for subject in everything.SOUND}
+    sentences = everything.SOUND if app else everything.SOUND_OF_HOST
+    errors = {subject: [each for each in found[subject] if each.is_error] for subject in sentences if subject in found}
     return [
-        row(app, everything.SOUND[subject], "; ".join(f"{each.wrong}: {each.fix}" for each in wrong))
+        row(app, sentences[subject], "; ".join(f"{each.wrong}: {each.fix}" for each in wrong))
         for subject, wrong in errors.items()
-        if subject in found
     ]
 
 

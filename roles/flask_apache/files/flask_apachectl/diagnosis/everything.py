@@ -30,12 +30,13 @@ KINDS = (*(kind for module in MODULES for kind in module.KINDS), UNKNOWN)
 FAULTS = (OSError, RefusedError, ValueError, LookupError, TypeError, ArithmeticError)
 
 
-# What is so when a subject has no error; the other subjects only have warnings.
+# What is so when a subject has no error: of an app, and of the host. The other subjects only have warnings.
 SOUND = {
     certificates.SUBJECT: "its certificate is good",
     permissions.SUBJECT: "nobody lacks a right, or has one too many",
     space.SUBJECT: "there is space where it is written to",
 }
+SOUND_OF_HOST = {permissions.SUBJECT: "only root can change Apache's configuration"}
 
 
 def of_host(apps: Sequence[App]) -> dict[str, list[Finding]]:
