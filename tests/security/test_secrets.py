@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.security.shared import Place
 
 VERBOSE = ("-vvv", "--diff")
-TELLS = "python -c 'import os, sys; print(*os.environ.items(), flush=True); sys.exit(int(os.environ[\"CODE\"]))'"
+# It stays for a second, so that whoever samples processes sees it.
+TELL = 'import os, sys, time; print(*os.environ.items(), flush=True); time.sleep(1); sys.exit(int(os.environ["CODE"]))'
+TELLS = f"python -c '{TELL}'"
 GOOD: dict[str, Any] = {
     "app": "leaks",
     "server_name": NAME,
